@@ -1,0 +1,176 @@
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bindings.h"
+#include "dict_run.h"
+#include "litert/runtime/compiled_model.h"
+#include "native_runner.h"
+
+namespace py = pybind11;
+
+namespace litert_native::bindings {
+namespace {
+
+using runtime::BoundRun;
+using runtime::CompiledModel;
+using runtime::FileMapping;
+using runtime::Model;
+using runtime::Shape;
+
+// Holds a Python buffer open; let go with the GIL held, whoever drops it last.
+std::shared_ptr<const FileMapping> borrow_buffer(const py::buffer& source) {
+  const std::shared_ptr<py::buffer_info> info(
+      std::make_unique<py::buffer_info>(source.request()).release(), [](py::buffer_info* held) {
+        const py::gil_scoped_acquire acquired;
+        std::unique_ptr<py::buffer_info>(held).reset();
+      });
+  return FileMapping::borrow(
+      {static_cast<const std::byte*>(info->ptr), static_cast<size_t>(info->size * info->itemsize)},
+      info);
+}
+
+std::shared_ptr<CompiledModel> compile(const std::shared_ptr<const FileMapping>& mapping,
+                                       int num_threads, bool use_xnnpack) {
+  std::shared_ptr<CompiledModel> compiled = CompiledModel::compile(
+      Model::load(mapping), {.num_threads = num_threads, .use_xnnpack = use_xnnpack});
+  // Freeing packed weights takes long: whoever drops the model last does it without the GIL.
+  CompiledModel* const address = compiled.get();
+  return {address, [owner = std::move(compiled)](CompiledModel*) mutable {
+            if (PyGILState_Check() != 0) {
+              const py::gil_scoped_release released;
+              owner.reset();
+            } else {
+              owner.reset();
+            }
+          }};
+}
+
+py::object describe_quantization(const runtime::FileTensor& tensor) {
+  if (tensor.scales.empty() || tensor.block_size != 0) {
+    return py::none();
+  }
+  return py::make_tuple(tensor.scales, tensor.zero_points, tensor.quantized_dimension);
+}
+
+// [(key, [(name, slot, type number, shape signature, quantization)...] inputs, ... outputs)]
+py::list describe_signatures(const CompiledModel& compiled) {
+  const Model& model = compiled.model();
+  py::list described;
+  for (const runtime::SignatureSpec& signature : model.signatures()) {
+    const auto describe = [&](const std::vector<runtime::NamedSlot>& names,
+                              const std::vector<runtime::Slot>& slots) {
+      py::list tensors;
+      for (const runtime::NamedSlot& named : names) {
+        const runtime::Slot& slot = slots[named.slot];
+        tensors.append(py::make_tuple(named.name, named.slot, static_cast<int>(slot.element_type),
+                                      py::tuple(py::cast(slot.signature)),
+                                      describe_quantization(model.file_tensor(signature, slot))));
+      }
+      return tensors;
+    };
+    described.append(py::make_tuple(signature.key,
+                                    describe(signature.input_names, signature.inputs),
+                                    describe(signature.output_names, signature.outputs)));
+  }
+  return described;
+}
+
+// Types by slot, named or not: views and runs are made for all of them.
+std::vector<int> slot_types(const std::vector<runtime::Slot>& slots) {
+  std::vector<int> types;
+  for (const runtime::Slot& slot : slots) {
+    types.push_back(static_cast<int>(slot.element_type));
+  }
+  return types;
+}
+
+std::vector<Shape> file_shapes(const CompiledModel& compiled, size_t signature) {
+  std::vector<Shape> shapes;
+  for (const runtime::Slot& slot : compiled.signature(signature).inputs) {
+    shapes.push_back(slot.shape);
+  }
+  return shapes;
+}
+
+std::shared_ptr<BoundRun> bind(const std::shared_ptr<CompiledModel>& compiled, size_t signature,
+                               std::vector<Shape> shapes) {
+  const py::gil_scoped_release released;
+  const std::lock_guard lock(compiled->mutex());
+  (void)compiled->handle();  // raises after close()
+  return std::make_shared<BoundRun>(compiled, signature, std::move(shapes));
+}
+
+void close(CompiledModel& compiled) {
+  const py::gil_scoped_release released;
+  const std::lock_guard lock(compiled.mutex());
+  compiled.close();
+}
+
+}  // namespace
+
+void bind_model(py::module_& module) {
+  py::class_<CompiledModel, std::shared_ptr<CompiledModel>>(module, "CompiledModel", py::is_final())
+      .def_static(
+          "from_file",
+          [](const std::string& path, int num_threads, bool use_xnnpack) {
+            const py::gil_scoped_release released;
+            return compile(FileMapping::open(path), num_threads, use_xnnpack);
+          },
+          py::arg("path"), py::arg("num_threads"), py::arg("use_xnnpack"))
+      .def_static(
+          "from_buffer",
+          [](const py::buffer& source, int num_threads, bool use_xnnpack) {
+            const std::shared_ptr<const FileMapping> mapping = borrow_buffer(source);
+            const py::gil_scoped_release released;
+            return compile(mapping, num_threads, use_xnnpack);
+          },
+          py::arg("source"), py::arg("num_threads"), py::arg("use_xnnpack"))
+      .def("describe_signatures", &describe_signatures)
+      .def(
+          "input_types",
+          [](const CompiledModel& compiled, size_t signature) {
+            return slot_types(compiled.signature(signature).inputs);
+          },
+          py::arg("signature"))
+      .def(
+          "output_types",
+          [](const CompiledModel& compiled, size_t signature) {
+            return slot_types(compiled.signature(signature).outputs);
+          },
+          py::arg("signature"))
+      .def("file_shapes", &file_shapes, py::arg("signature"))
+      .def(
+          "content_hash",
+          [](const CompiledModel& compiled) { return compiled.model().mapping().content_hash(); },
+          py::call_guard<py::gil_scoped_release>())
+      .def(
+          "bind",
+          [](const std::shared_ptr<CompiledModel>& compiled, size_t signature,
+             std::vector<Shape> shapes, std::optional<bool> release_gil) {
+            return std::make_unique<NativeRunner>(bind(compiled, signature, std::move(shapes)),
+                                                  release_gil);
+          },
+          py::arg("signature"), py::arg("shapes"), py::arg("release_gil"))
+      .def(
+          "bind_dict",
+          [](const std::shared_ptr<CompiledModel>& compiled, size_t signature,
+             std::vector<Shape> shapes, std::optional<bool> release_gil,
+             std::vector<py::object> input_dtypes, std::vector<py::object> output_dtypes) {
+            return std::make_unique<DictRun>(bind(compiled, signature, std::move(shapes)),
+                                             release_gil, std::move(input_dtypes),
+                                             std::move(output_dtypes));
+          },
+          py::arg("signature"), py::arg("shapes"), py::arg("release_gil"), py::arg("input_dtypes"),
+          py::arg("output_dtypes"))
+      .def("cancel", &CompiledModel::cancel)
+      .def("close", &close);
+}
+
+}  // namespace litert_native::bindings

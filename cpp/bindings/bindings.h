@@ -1,0 +1,13 @@
+// What each bind_<concept>.cc adds to the module.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace litert_native::bindings {
+
+void bind_library(pybind11::module_& module);
+void bind_model(pybind11::module_& module);
+void bind_runner(pybind11::module_& module);
+void bind_dict_run(pybind11::module_& module);
+
+}  // namespace litert_native::bindings

@@ -1,0 +1,16 @@
+#include <pybind11/pybind11.h>
+
+#include "bindings.h"
+#include "errors.h"
+
+namespace py = pybind11;
+
+// Everything behind this module is guarded by its own locks, so it needs no GIL.
+PYBIND11_MODULE(_native, module, py::mod_gil_not_used()) {
+  using namespace litert_native::bindings;
+  register_error_translator();
+  bind_library(module);
+  bind_model(module);
+  bind_runner(module);
+  bind_dict_run(module);
+}

@@ -1,0 +1,88 @@
+#include "numpy_array.h"
+
+namespace py = pybind11;
+
+namespace litert_native::bindings {
+namespace {
+
+using py::detail::npy_api;
+using Owner = std::shared_ptr<runtime::TensorMemory>;
+
+constexpr char kOwnerName[] = "litert.TensorMemory";
+
+py::object make_array(const py::object& dtype, const std::vector<Py_ssize_t>& shape, void* data,
+                      int flags) {
+  const npy_api& api = npy_api::get();
+  // The call steals a reference to the dtype.
+  PyObject* const created = api.PyArray_NewFromDescr_(
+      api.PyArray_Type_, py::object(dtype).release().ptr(), static_cast<int>(shape.size()),
+      const_cast<Py_intptr_t*>(shape.data()), /*strides=*/nullptr, data, flags, /*obj=*/nullptr);
+  if (created == nullptr) {
+    throw py::error_already_set();
+  }
+  return py::reinterpret_steal<py::object>(created);
+}
+
+}  // namespace
+
+bool is_array(PyObject* object) { return npy_api::get().PyArray_Check_(object); }
+
+ArrayFields fields_of(PyObject* array) {
+  const py::detail::PyArray_Proxy* const proxy = py::detail::array_proxy(array);
+  constexpr int kWanted = npy_api::NPY_ARRAY_C_CONTIGUOUS_ | npy_api::NPY_ARRAY_ALIGNED_;
+  return {reinterpret_cast<const std::byte*>(proxy->data), proxy->dimensions, proxy->nd,
+          proxy->descr, (proxy->flags & kWanted) == kWanted};
+}
+
+py::object new_array(const py::object& dtype, const std::vector<Py_ssize_t>& shape) {
+  return make_array(dtype, shape, nullptr, 0);
+}
+
+py::object view_of(const std::shared_ptr<runtime::TensorMemory>& memory, const py::object& dtype,
+                   const std::vector<Py_ssize_t>& shape, bool is_writable) {
+  const npy_api& api = npy_api::get();
+  constexpr int kDense = npy_api::NPY_ARRAY_C_CONTIGUOUS_ | npy_api::NPY_ARRAY_ALIGNED_;
+  py::object array = make_array(dtype, shape, memory->data(),
+                                kDense | (is_writable ? npy_api::NPY_ARRAY_WRITEABLE_ : 0));
+  py::capsule owner(std::make_unique<Owner>(memory).release(), kOwnerName,
+                    [](void* held) { std::unique_ptr<Owner>(static_cast<Owner*>(held)).reset(); });
+  if (api.PyArray_SetBaseObject_(array.ptr(), owner.release().ptr()) != 0) {
+    throw py::error_already_set();
+  }
+  return array;
+}
+
+bool has_spare_bytes(PyObject* array, size_t size_bytes) {
+  const ArrayFields fields = fields_of(array);
+  const std::byte* const end = fields.data + size_bytes;
+  // Memory is readable by whole pages: what shares the last byte's page can be read.
+  constexpr uintptr_t kSmallestPage = 4096;
+  const uintptr_t last = reinterpret_cast<uintptr_t>(end) - 1;
+  if (last / kSmallestPage == (last + runtime::kKernelOverread) / kSmallestPage) {
+    return true;
+  }
+  // Or the array lies in memory of ours, or in a larger array.
+  for (PyObject* base = py::detail::array_proxy(array)->base; base != nullptr;) {
+    if (PyCapsule_IsValid(base, kOwnerName) != 0) {
+      const Owner& memory = *static_cast<Owner*>(PyCapsule_GetPointer(base, kOwnerName));
+      return fields.data >= memory->data() && end <= memory->data() + memory->size_bytes();
+    }
+    if (!is_array(base)) {
+      return false;
+    }
+    const ArrayFields outer = fields_of(base);
+    const py::array whole = py::reinterpret_borrow<py::array>(base);
+    if (outer.is_c_contiguous_and_aligned && outer.data <= fields.data &&
+        end + runtime::kKernelOverread <= outer.data + whole.nbytes()) {
+      return true;
+    }
+    base = py::detail::array_proxy(base)->base;
+  }
+  return false;
+}
+
+std::vector<Py_ssize_t> to_python_shape(const runtime::Shape& shape) {
+  return {shape.begin(), shape.end()};
+}
+
+}  // namespace litert_native::bindings

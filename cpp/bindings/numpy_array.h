@@ -1,0 +1,41 @@
+// The few NumPy calls of the hot path, through the function table that pybind11 already holds.
+#pragma once
+
+#include <pybind11/numpy.h>
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "litert/runtime/compiled_model.h"
+#include "litert/runtime/tensor_memory.h"
+
+namespace litert_native::bindings {
+
+// Borrowed fields of an ndarray.
+struct ArrayFields {
+  const std::byte* data;
+  const Py_ssize_t* shape;
+  int rank;
+  PyObject* dtype;
+  bool is_c_contiguous_and_aligned;
+};
+
+// Whether `object` is an ndarray (or a subclass).
+[[nodiscard]] bool is_array(PyObject* object);
+[[nodiscard]] ArrayFields fields_of(PyObject* array);
+
+// A new uninitialised C-contiguous array. Throws error_already_set.
+[[nodiscard]] pybind11::object new_array(const pybind11::object& dtype,
+                                         const std::vector<Py_ssize_t>& shape);
+// A view of `memory` that keeps it alive.
+[[nodiscard]] pybind11::object view_of(const std::shared_ptr<runtime::TensorMemory>& memory,
+                                       const pybind11::object& dtype,
+                                       const std::vector<Py_ssize_t>& shape, bool is_writable);
+
+// Whether the bytes behind the array's `size_bytes` that kernels may read can be read.
+[[nodiscard]] bool has_spare_bytes(PyObject* array, size_t size_bytes);
+
+[[nodiscard]] std::vector<Py_ssize_t> to_python_shape(const runtime::Shape& shape);
+
+}  // namespace litert_native::bindings

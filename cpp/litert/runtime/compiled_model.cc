@@ -1,0 +1,176 @@
+#include "litert/runtime/compiled_model.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <utility>
+
+#include "litert/runtime/environment.h"
+#include "litert/runtime/status.h"
+#include "litert/runtime/stderr_capture.h"
+
+namespace litert_native::runtime {
+namespace {
+
+constexpr int kRuntimeFailure = 3;
+constexpr int kCancelled = 100;
+
+// Options reach the library as TOML text, of which it ignores every key that it does not know: this
+// is the only place that writes any.
+void add_toml(LiteRtOptions options, const char* identifier, const std::string& text) {
+  LiteRtOpaqueOptions raw = nullptr;
+  char* const payload = ::strdup(text.c_str());
+  const LiteRtStatus status = library().create_opaque_options(
+      identifier, payload, [](void* data) { std::free(data); }, &raw);
+  if (status != kLiteRtStatusOk) {
+    std::free(payload);
+  }
+  check(status, "create options");
+  OpaqueOptionsHandle owned(raw);
+  check(library().add_opaque_options(options, owned.get()), "add options");
+  (void)owned.release();  // they belong to `options` now
+}
+
+OptionsHandle make_options(const CompileOptions& options) {
+  LiteRtOptions raw = nullptr;
+  check(library().create_options(&raw), "create options");
+  OptionsHandle created(raw);
+  check(library().set_options_hardware_accelerators(raw, kLiteRtHwAcceleratorCpu), "set options");
+  add_toml(raw, "xnnpack",
+           "num_threads = " + std::to_string(options.num_threads) + "\nkernel_mode = \"" +
+               (options.use_xnnpack ? "xnnpack" : "builtin") + "\"\n");
+  // Mode 2 collects errors for take_messages; every other mode prints them.
+  add_toml(raw, "runtime_options_string",
+           std::string("error_reporter_mode = 2\n") +
+               (options.enable_profiling ? "enable_profiling = true\n" : ""));
+  return created;
+}
+
+// A few of the library's C functions let C++ exceptions out (std::logic_error over repeated names).
+template <typename Call>
+LiteRtStatus without_exceptions(Call call) {
+  try {
+    return call();
+  } catch (const std::exception&) {
+    return kLiteRtStatusErrorRuntimeFailure;
+  }
+}
+
+}  // namespace
+
+std::shared_ptr<CompiledModel> CompiledModel::compile(std::shared_ptr<const Model> model,
+                                                      const CompileOptions& options) {
+  const StderrCapture capture;
+  const OptionsHandle compile_options = make_options(options);
+  LiteRtCompiledModel raw = nullptr;
+  const LiteRtStatus status =
+      library().create_compiled_model(environment(), model->handle(), compile_options.get(), &raw);
+  CompiledModelHandle handle(raw);
+  check(status, "compile the model", capture.text());
+  std::shared_ptr<CompiledModel> compiled =
+      std::make_shared<CompiledModel>(std::move(model), std::move(handle));
+  for (size_t i = 0; i < compiled->model().signatures().size(); ++i) {
+    (void)compiled->output_shapes(i, /*update_allocation=*/true);
+  }
+  return compiled;
+}
+
+CompiledModel::CompiledModel(std::shared_ptr<const Model> model, CompiledModelHandle handle)
+    : model_(std::move(model)), handle_(std::move(handle)) {
+  for (const SignatureSpec& signature : model_->signatures()) {
+    std::vector<Shape>& shapes = shapes_.emplace_back();
+    for (const Slot& input : signature.inputs) {
+      shapes.push_back(input.shape);
+    }
+  }
+  if (model_->facts().has_loops) {
+    // Asked for once per operator, so only where it can stop something.
+    check(library().set_cancellation_function(handle_.get(), &cancelled_,
+                                              [](void* flag) {
+                                                return static_cast<std::atomic<bool>*>(flag)->load(
+                                                    std::memory_order_relaxed);
+                                              }),
+          "set the cancellation function");
+  }
+}
+
+LiteRtCompiledModel CompiledModel::handle() const {
+  if (handle_ == nullptr) {
+    throw ClosedError("the model is closed");
+  }
+  return handle_.get();
+}
+
+void CompiledModel::close() {
+  bound_ = nullptr;
+  handle_.reset();
+}
+
+void CompiledModel::apply_shapes(size_t signature, const std::vector<Shape>& shapes) {
+  if (shapes_[signature] == shapes) {
+    return;
+  }
+  const std::vector<Shape> before = std::exchange(shapes_[signature], {});
+  bound_ = nullptr;
+  for (size_t i = 0; i < shapes.size(); ++i) {
+    if (before.empty() || before[i] != shapes[i]) {
+      const LiteRtStatus status = without_exceptions([&] {
+        return library().resize_input_tensor(handle(), signature, i, shapes[i].data(),
+                                             shapes[i].size());
+      });
+      check_run(status, "resize an input");
+    }
+  }
+  // Asked now: what the graph cannot take shows here, before anything is run. On failure the shapes
+  // stay unknown, and the next user of this signature resizes again.
+  (void)output_shapes(signature, /*update_allocation=*/true);
+  shapes_[signature] = shapes;
+}
+
+std::vector<Shape> CompiledModel::output_shapes(size_t signature, bool update_allocation) {
+  const size_t num_outputs = model_->signatures()[signature].outputs.size();
+  // Zeroed: the library fills only rank and dimensions.
+  std::vector<LiteRtLayout> layouts(num_outputs);
+  std::memset(layouts.data(), 0, layouts.size() * sizeof(LiteRtLayout));
+  const LiteRtStatus status = without_exceptions([&] {
+    return library().get_output_tensor_layouts(handle(), signature, num_outputs, layouts.data(),
+                                               update_allocation);
+  });
+  check_run(status, "prepare the model");
+  std::vector<Shape> shapes;
+  shapes.reserve(num_outputs);
+  for (const LiteRtLayout& layout : layouts) {
+    if (layout.rank > LITERT_TENSOR_MAX_RANK) {
+      throw StatusError(kRuntimeFailure, "the library tells an output of rank " +
+                                             std::to_string(static_cast<unsigned>(layout.rank)));
+    }
+    shapes.emplace_back(layout.dimensions, layout.dimensions + layout.rank);
+  }
+  return shapes;
+}
+
+std::string CompiledModel::take_messages() {
+  char* text = nullptr;
+  if (library().get_error_messages(handle_.get(), &text) != kLiteRtStatusOk || text == nullptr) {
+    return {};
+  }
+  std::string messages(text);
+  std::free(text);
+  // They accumulate otherwise.
+  library().clear_errors(handle_.get());
+  return messages;
+}
+
+void CompiledModel::check_run(LiteRtStatus status, const std::string& what) {
+  if (status == kLiteRtStatusOk) {
+    return;
+  }
+  const std::string messages = take_messages();
+  // The library answers a cancelled run with RuntimeFailure.
+  if (cancelled_.load(std::memory_order_relaxed)) {
+    throw StatusError(kCancelled, what + ": cancelled", messages);
+  }
+  check(status, what, messages);
+}
+
+}  // namespace litert_native::runtime

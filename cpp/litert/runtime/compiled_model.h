@@ -1,0 +1,81 @@
+// A model compiled for the CPU, and what is bound to it now.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "litert/runtime/handle.h"
+#include "litert/runtime/model.h"
+
+namespace litert_native::runtime {
+
+struct CompileOptions {
+  int num_threads = 1;
+  bool use_xnnpack = true;
+  bool enable_profiling = false;
+};
+
+using Shape = std::vector<int32_t>;
+
+// The library's compiled model is not thread-safe (two threads get wrong results with status Ok),
+// so everything here but cancel() is done while holding mutex(). Runs on several threads wait for
+// each other; for parallel runs make several.
+class CompiledModel {
+ public:
+  // Compiles and asks at once whether every signature can run (the layouts query with allocation).
+  static std::shared_ptr<CompiledModel> compile(std::shared_ptr<const Model> model,
+                                                const CompileOptions& options);
+
+  CompiledModel(std::shared_ptr<const Model> model, CompiledModelHandle handle);
+  CompiledModel(const CompiledModel&) = delete;
+  CompiledModel& operator=(const CompiledModel&) = delete;
+
+  [[nodiscard]] std::mutex& mutex() { return mutex_; }
+  [[nodiscard]] const Model& model() const { return *model_; }
+  [[nodiscard]] const SignatureSpec& signature(size_t index) const {
+    return model_->signatures()[index];
+  }
+
+  // The rest needs the mutex.
+
+  // Throws ClosedError after close().
+  [[nodiscard]] LiteRtCompiledModel handle() const;
+  // Destroys the library's object; idempotent.
+  void close();
+
+  // Resizes the inputs of a signature to `shapes` (one for each input slot, no -1) where they
+  // differ from those in force, which drops what is bound. Throws StatusError where the graph
+  // refuses.
+  void apply_shapes(size_t signature, const std::vector<Shape>& shapes);
+  // The output shapes in force, as the library tells them.
+  [[nodiscard]] std::vector<Shape> output_shapes(size_t signature, bool update_allocation);
+
+  // Whose buffers the library has now. It reads inputs that are passed as NULL from what was bound
+  // last, by whomever, so anything that rebinds must say so here.
+  [[nodiscard]] const void* bound() const { return bound_; }
+  void set_bound(const void* run) { bound_ = run; }
+
+  // Takes the library's messages, lines separated by '\n'; empty where it has none.
+  [[nodiscard]] std::string take_messages();
+  // Throws StatusError unless Ok, with the library's messages.
+  void check_run(LiteRtStatus status, const std::string& what);
+
+  // Asks a run under way to stop: graphs with loops stop at their next operator, others only before
+  // they have started. Needs no mutex.
+  void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
+  // To be called before each run.
+  void clear_cancel() { cancelled_.store(false, std::memory_order_relaxed); }
+
+ private:
+  std::shared_ptr<const Model> model_;
+  std::mutex mutex_;
+  CompiledModelHandle handle_;
+  std::vector<std::vector<Shape>> shapes_;  // in force, by signature; empty where unknown
+  const void* bound_ = nullptr;
+  std::atomic<bool> cancelled_ = false;
+};
+
+}  // namespace litert_native::runtime

@@ -1,0 +1,29 @@
+// Owners of the library's opaque objects: what is created is destroyed, once.
+#pragma once
+
+#include <memory>
+#include <type_traits>
+
+#include "litert/runtime/library.h"
+
+namespace litert_native::runtime {
+
+// Destroys an object by one member of the library table.
+template <auto Member>
+struct Destroy {
+  template <typename T>
+  void operator()(T* object) const noexcept {
+    (library().*Member)(object);
+  }
+};
+
+template <typename T, auto Member>
+using Handle = std::unique_ptr<std::remove_pointer_t<T>, Destroy<Member>>;
+
+using ModelHandle = Handle<LiteRtModel, &Library::destroy_model>;
+using OptionsHandle = Handle<LiteRtOptions, &Library::destroy_options>;
+using OpaqueOptionsHandle = Handle<LiteRtOpaqueOptions, &Library::destroy_opaque_options>;
+using CompiledModelHandle = Handle<LiteRtCompiledModel, &Library::destroy_compiled_model>;
+using TensorBufferHandle = Handle<LiteRtTensorBuffer, &Library::destroy_tensor_buffer>;
+
+}  // namespace litert_native::runtime

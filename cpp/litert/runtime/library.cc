@@ -1,0 +1,84 @@
+#include "litert/runtime/library.h"
+
+#include <dlfcn.h>
+
+#include <memory>
+#include <mutex>
+
+#include "litert/runtime/status.h"
+
+namespace litert_native::runtime {
+namespace {
+
+constexpr int kDynamicLoading = 502;
+
+std::mutex open_mutex;
+// Written once under open_mutex and never destroyed: runs may still be under way at exit.
+const Library* opened = nullptr;
+
+template <typename Function>
+Function resolve(void* handle, const char* symbol, const std::string& path) {
+  void* const address = dlsym(handle, symbol);
+  if (address == nullptr) {
+    throw StatusError(kDynamicLoading,
+                      path + " has no symbol " + symbol +
+                          "; ai-edge-litert 2.1.6 or later is needed: pip install -U "
+                          "'ai-edge-litert>=2.1.6'");
+  }
+  return reinterpret_cast<Function>(address);
+}
+
+// The symbols that each release added tell it apart.
+std::string version_by_symbols(void* handle) {
+  if (dlsym(handle, "LiteRtCompiledModelIsNonCpuFullyAccelerated") != nullptr) {
+    return "2.3.0";
+  }
+  if (dlsym(handle, "kLiteRtRuntimeBuiltin") != nullptr) {
+    return "2.2.0";
+  }
+  return "2.1.6";
+}
+
+}  // namespace
+
+const Library& open_library(const std::string& path) {
+  const std::lock_guard lock(open_mutex);
+  if (opened != nullptr) {
+    if (opened->path == path) {
+      return *opened;
+    }
+    throw StatusError(kDynamicLoading, "cannot load " + path + ": " + opened->path +
+                                           " is already in use in this process");
+  }
+  void* const handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (handle == nullptr) {
+    const char* const reason = dlerror();
+    throw StatusError(kDynamicLoading, std::string("cannot load the LiteRT library: ") +
+                                           (reason != nullptr ? reason : path.c_str()));
+  }
+  std::unique_ptr<Library> table = std::make_unique<Library>();
+#define X(member, function) table->member = resolve<decltype(&::function)>(handle, #function, path);
+  // LiteRtCreateModelFromFd tells a library older than 2.1.6, which would pass otherwise.
+  resolve<void*>(handle, "LiteRtCreateModelFromFd", path);
+  LITERT_NATIVE_FUNCTIONS(X)
+#undef X
+  table->path = path;
+  table->version = version_by_symbols(handle);
+  opened = table.release();
+  return *opened;
+}
+
+bool is_library_open() {
+  const std::lock_guard lock(open_mutex);
+  return opened != nullptr;
+}
+
+const Library& library() {
+  const std::lock_guard lock(open_mutex);
+  if (opened == nullptr) {
+    throw StatusError(kDynamicLoading, "no LiteRT library is loaded");
+  }
+  return *opened;
+}
+
+}  // namespace litert_native::runtime

@@ -1,0 +1,202 @@
+#include "litert/runtime/model.h"
+
+#include <algorithm>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "litert/runtime/element_type.h"
+#include "litert/runtime/environment.h"
+#include "litert/runtime/naming.h"
+#include "litert/runtime/status.h"
+#include "litert/runtime/stderr_capture.h"
+
+namespace litert_native::runtime {
+namespace {
+
+constexpr int kUnsupported = 5;
+constexpr int kInvalidFlatbuffer = 501;
+constexpr size_t kIdentifierOffset = 4;
+constexpr std::string_view kIdentifier = "TFL3";
+constexpr char kKeyWithoutSignatures[] = "main";
+
+void check_identifier(std::span<const std::byte> bytes) {
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  if (text.size() < kIdentifierOffset ||
+      text.substr(kIdentifierOffset, kIdentifier.size()) != kIdentifier) {
+    throw StatusError(kInvalidFlatbuffer, "no .tflite model: the identifier TFL3 is missing");
+  }
+}
+
+// Gives each name to the last slot that holds its tensor: of twin outputs the library fills only
+// that one.
+std::vector<NamedSlot> assign_names(
+    const std::vector<Slot>& slots,
+    const std::vector<std::pair<std::string_view, uint32_t>>& names) {
+  std::vector<NamedSlot> assigned;
+  std::set<std::string> seen;
+  for (size_t i = 0; i < slots.size(); ++i) {
+    const bool is_last =
+        std::none_of(slots.begin() + static_cast<std::ptrdiff_t>(i) + 1, slots.end(),
+                     [&](const Slot& later) { return later.tensor == slots[i].tensor; });
+    for (const auto& [name, tensor] : names) {
+      if (is_last && tensor == slots[i].tensor && seen.emplace(name).second) {
+        assigned.push_back({std::string(name), i});
+      }
+    }
+  }
+  return assigned;
+}
+
+std::vector<NamedSlot> name_by_tensor(const std::vector<Slot>& slots, const FileSubgraph& subgraph,
+                                      std::string_view prefix) {
+  std::vector<std::string_view> tensor_names;
+  for (const Slot& slot : slots) {
+    tensor_names.push_back(subgraph.tensors[slot.tensor].name);
+  }
+  const std::vector<std::string> unique = unique_names(tensor_names, prefix);
+  std::vector<NamedSlot> named;
+  for (size_t i = 0; i < slots.size(); ++i) {
+    named.push_back({unique[i], i});
+  }
+  return named;
+}
+
+}  // namespace
+
+std::shared_ptr<const Model> Model::load(std::shared_ptr<const FileMapping> mapping) {
+  const std::span<const std::byte> bytes = mapping->bytes();
+  check_identifier(bytes);
+  const StderrCapture capture;
+  LiteRtModel raw = nullptr;
+  // From the buffer, never from the file: only this call verifies the flatbuffer, the others crash
+  // on a damaged one (LiteRT issue 10080).
+  const LiteRtStatus status =
+      library().create_model_from_buffer(environment(), bytes.data(), bytes.size(), &raw);
+  ModelHandle handle(raw);
+  if (status != kLiteRtStatusOk && status != kLiteRtStatusErrorUnsupported) {
+    // Whatever else it says (InvalidArgument for a bad length), it is about the bytes.
+    throw StatusError(kInvalidFlatbuffer, "damaged model: the library's verifier refuses it",
+                      capture.text());
+  }
+  // The verifier has passed, which bounds what the reader below can meet.
+  ModelFile file = read_model_file(bytes);
+  if (const GraphFacts facts = check_graph(file); !facts.unsupported.empty()) {
+    throw StatusError(kUnsupported, facts.unsupported, capture.text());
+  }
+  check(status, "load the model", capture.text());
+  return std::make_shared<const Model>(std::move(mapping), std::move(handle), std::move(file));
+}
+
+Model::Model(std::shared_ptr<const FileMapping> mapping, ModelHandle handle, ModelFile file)
+    : mapping_(std::move(mapping)),
+      handle_(std::move(handle)),
+      file_(std::move(file)),
+      facts_(check_graph(file_)) {
+  if (file_.subgraphs.empty()) {
+    throw StatusError(kInvalidFlatbuffer, "damaged model: it has no subgraph");
+  }
+  LiteRtParamIndex num_signatures = 0;
+  check(library().get_num_model_signatures(handle_.get(), &num_signatures), "count signatures");
+  for (size_t i = 0; i < num_signatures; ++i) {
+    signatures_.push_back(read_signature(i));
+    if (const std::string reason = why_unsupported(signatures_.back()); !reason.empty()) {
+      throw StatusError(kUnsupported, reason);
+    }
+  }
+}
+
+SignatureSpec Model::read_signature(size_t index) const {
+  const Library& api = library();
+  LiteRtSignature signature = nullptr;
+  check(api.get_model_signature(handle_.get(), index, &signature), "read a signature");
+  SignatureSpec spec;
+  const bool has_signatures = !file_.signatures.empty();
+  if (has_signatures && index < file_.signatures.size()) {
+    spec.key = std::string(file_.signatures[index].key);
+    spec.subgraph = file_.signatures[index].subgraph;
+  } else {
+    spec.key = kKeyWithoutSignatures;
+  }
+  const FileSubgraph& subgraph = file_.subgraphs[spec.subgraph];
+
+  const auto read_slots = [&](auto count, auto tensor_by_index) {
+    LiteRtParamIndex num_slots = 0;
+    check(count(signature, &num_slots), "count a signature's tensors");
+    std::vector<Slot> slots;
+    for (size_t i = 0; i < num_slots; ++i) {
+      LiteRtTensor tensor = nullptr;
+      uint32_t tensor_index = 0;
+      check(tensor_by_index(signature, i, &tensor), "read a signature's tensor");
+      check(api.get_tensor_index(tensor, &tensor_index), "read a tensor's index");
+      if (tensor_index >= subgraph.tensors.size()) {
+        throw StatusError(kUnsupported, "the library numbers the tensors in another way");
+      }
+      const FileTensor& file_tensor = subgraph.tensors[tensor_index];
+      slots.push_back(
+          {tensor_index, file_tensor.element_type, file_tensor.shape, file_tensor.signature});
+    }
+    return slots;
+  };
+  spec.inputs = read_slots(api.get_num_signature_inputs, api.get_signature_input_tensor_by_index);
+  spec.outputs =
+      read_slots(api.get_num_signature_outputs, api.get_signature_output_tensor_by_index);
+  for (Slot& output : spec.outputs) {
+    for (size_t i = 0; i < spec.inputs.size(); ++i) {
+      if (spec.inputs[i].tensor == output.tensor) {
+        output.input_alias = static_cast<int>(i);
+      }
+    }
+  }
+  if (has_signatures) {
+    spec.input_names = assign_names(spec.inputs, file_.signatures[index].inputs);
+    spec.output_names = assign_names(spec.outputs, file_.signatures[index].outputs);
+  } else {
+    spec.input_names = name_by_tensor(spec.inputs, subgraph, "input");
+    spec.output_names = name_by_tensor(spec.outputs, subgraph, "output");
+  }
+  return spec;
+}
+
+std::string Model::why_unsupported(const SignatureSpec& signature) const {
+  const FileSubgraph& subgraph = file_.subgraphs[signature.subgraph];
+  bool is_dynamic = false;
+  std::set<std::string_view> input_names;
+  const auto check_slot = [&](const Slot& slot) -> std::string {
+    const std::string name(subgraph.tensors[slot.tensor].name);
+    if (bits_of(slot.element_type) == 0) {
+      return std::string(name_of(slot.element_type)) + " tensor '" + name + "'";
+    }
+    if (slot.shape.size() > LITERT_TENSOR_MAX_RANK) {
+      return "tensor '" + name + "' has rank " + std::to_string(slot.shape.size()) + ", above 8";
+    }
+    if (std::find(slot.shape.begin(), slot.shape.end(), 0) != slot.shape.end()) {
+      return "zero-size tensor '" + name + "'";
+    }
+    return {};
+  };
+  for (const Slot& slot : signature.inputs) {
+    if (std::string reason = check_slot(slot); !reason.empty()) {
+      return reason;
+    }
+    is_dynamic |=
+        std::find(slot.signature.begin(), slot.signature.end(), -1) != slot.signature.end();
+    const bool is_new = input_names.insert(subgraph.tensors[slot.tensor].name).second;
+    if (!is_new && file_.signatures.empty() && is_dynamic) {
+      // The library resizes by name, and throws through its C functions over twins.
+      return "dynamic inputs share the name '" + std::string(subgraph.tensors[slot.tensor].name) +
+             "'";
+    }
+  }
+  for (const Slot& slot : signature.outputs) {
+    if (std::string reason = check_slot(slot); !reason.empty()) {
+      return reason;
+    }
+  }
+  if (signature.input_names.size() != signature.inputs.size()) {
+    return "signature '" + signature.key + "' leaves inputs of its graph without a name";
+  }
+  return {};
+}
+
+}  // namespace litert_native::runtime

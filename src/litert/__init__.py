@@ -1,0 +1,128 @@
+"""Run LiteRT (.tflite) models through a native, zero-copy core that releases the GIL.
+
+Names are imported on first use: ``import litert`` loads neither NumPy nor the LiteRT library.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from litert.arrays import empty_aligned
+    from litert.errors import (
+        AcceleratorError,
+        BackendFallbackWarning,
+        ClosedError,
+        ExecutionError,
+        FileFormatError,
+        LibraryError,
+        LiteRTError,
+        MissingExtraError,
+        ModelError,
+        ModelNotFoundError,
+        OptionError,
+        RunCancelledError,
+        RunTimeoutError,
+        SignatureError,
+        TensorError,
+        TensorLayoutError,
+        TensorShapeError,
+        TensorTypeError,
+        UnsupportedModelError,
+    )
+    from litert.library import LibraryInfo, library_info, load_library
+    from litert.manager import LiteRTManager
+    from litert.model import Model
+    from litert.options import CpuOptions
+    from litert.runner import Runner
+    from litert.tensor_info import Quantization, Signature, TensorInfo
+
+__version__: str
+
+_MODULE_OF = {
+    "Model": "model",
+    "Runner": "runner",
+    "LiteRTManager": "manager",
+    "CpuOptions": "options",
+    "TensorInfo": "tensor_info",
+    "Signature": "tensor_info",
+    "Quantization": "tensor_info",
+    "empty_aligned": "arrays",
+    "LibraryInfo": "library",
+    "library_info": "library",
+    "load_library": "library",
+} | dict.fromkeys(
+    (
+        "LiteRTError",
+        "LibraryError",
+        "MissingExtraError",
+        "ModelError",
+        "ModelNotFoundError",
+        "FileFormatError",
+        "UnsupportedModelError",
+        "SignatureError",
+        "TensorError",
+        "TensorShapeError",
+        "TensorTypeError",
+        "TensorLayoutError",
+        "AcceleratorError",
+        "ExecutionError",
+        "RunCancelledError",
+        "RunTimeoutError",
+        "ClosedError",
+        "OptionError",
+        "BackendFallbackWarning",
+    ),
+    "errors",
+)
+
+__all__ = [
+    "Model",
+    "Runner",
+    "LiteRTManager",
+    "CpuOptions",
+    "TensorInfo",
+    "Signature",
+    "Quantization",
+    "empty_aligned",
+    "LibraryInfo",
+    "library_info",
+    "load_library",
+    "LiteRTError",
+    "LibraryError",
+    "MissingExtraError",
+    "ModelError",
+    "ModelNotFoundError",
+    "FileFormatError",
+    "UnsupportedModelError",
+    "SignatureError",
+    "TensorError",
+    "TensorShapeError",
+    "TensorTypeError",
+    "TensorLayoutError",
+    "AcceleratorError",
+    "ExecutionError",
+    "RunCancelledError",
+    "RunTimeoutError",
+    "ClosedError",
+    "OptionError",
+    "BackendFallbackWarning",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("litert-native")
+    elif name in _MODULE_OF:
+        value = getattr(importlib.import_module(f"litert.{_MODULE_OF[name]}"), name)
+    else:
+        raise AttributeError(f"module 'litert' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

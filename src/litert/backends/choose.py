@@ -1,0 +1,142 @@
+"""Which backend a model gets, and why. The only place that decides it."""
+
+from __future__ import annotations
+
+import logging
+import mmap
+import os
+import warnings
+
+from litert.backends.protocol import BackendModel
+from litert.errors import (
+    BackendFallbackWarning,
+    FileFormatError,
+    LibraryError,
+    LiteRTError,
+    UnsupportedModelError,
+)
+from litert.file_format import check_source
+from litert.options import Backend, CpuOptions, check_backend
+from litert.unrunnable import explain_unrunnable
+
+_log = logging.getLogger("litert")
+
+_warned: set[str] = set()
+
+
+def open_model(
+    source: str | bytes, options: CpuOptions, backend: Backend, release_gil: bool | None
+) -> tuple[BackendModel, str, str]:
+    """Open a model with the backend asked for, or the one that runs it rightly.
+
+    Args:
+        source: A path or the model's bytes.
+        options: How to run it.
+        backend: ``"auto"`` prefers native; ``LITERT_BACKEND`` stands in for it where it is set.
+        release_gil: See ``NativeModel.open``.
+
+    Returns:
+        The model, the backend's name, and why it was chosen.
+
+    Raises:
+        LiteRTError: The one that says why the model cannot be opened.
+    """
+    chosen_by = f"backend={backend!r}"
+    if backend == "auto" and os.environ.get("LITERT_BACKEND"):
+        chosen_by = f"LITERT_BACKEND={os.environ['LITERT_BACKEND']}"
+        backend = check_backend(os.environ["LITERT_BACKEND"])
+    if backend == "reference":
+        return _open_reference(source, options), "reference", f"chosen by {chosen_by}"
+    try:
+        model = _open_native(source, options, release_gil)
+    except LibraryError as err:
+        if backend == "native":
+            raise
+        _warn_once(err)
+        return _open_reference(source, options), "reference", str(err)
+    except LiteRTError as err:
+        if backend == "native" or isinstance(err, FileFormatError):
+            raise
+        return _open_reference_instead(source, options, err)
+    reason = "the default" if backend == "auto" else f"chosen by {chosen_by}"
+    return model, "native", reason
+
+
+def _open_native(
+    source: str | bytes, options: CpuOptions, release_gil: bool | None
+) -> BackendModel:
+    try:
+        from litert.backends.native import NativeModel
+    except ImportError as err:
+        raise LibraryError(f"the extension module litert._native does not load: {err}") from err
+    try:
+        return NativeModel.open(source, options, release_gil)
+    except FileFormatError:
+        # Says what it is instead, where that is known: a directory, ONNX, a truncated file.
+        check_source(source)
+        raise
+    except LibraryError:
+        raise
+    except LiteRTError as err:
+        raise _explained(source, err) from err
+
+
+def _open_reference(source: str | bytes, options: CpuOptions) -> BackendModel:
+    from litert.backends.reference import ReferenceModel
+
+    check_source(source)
+    try:
+        return ReferenceModel.open(source, options)
+    except UnsupportedModelError as err:
+        raise _explained(source, err) from err
+
+
+def _open_reference_instead(
+    source: str | bytes, options: CpuOptions, native_error: LiteRTError
+) -> tuple[BackendModel, str, str]:
+    """Open what the native core refused; if nobody can run it, the core's reason is the better."""
+    try:
+        model = _open_reference(source, options)
+    except LibraryError:
+        raise native_error from None
+    except LiteRTError as err:
+        # A model left to the reference on purpose fails with the reference's reason.
+        raise (err if _is_left_to_reference(native_error) else native_error) from None
+    _log.debug("%s runs on the reference backend: %s", _describe(source), native_error)
+    return model, "reference", str(native_error)
+
+
+def _is_left_to_reference(error: LiteRTError) -> bool:
+    unsupported = 5
+    return isinstance(error, UnsupportedModelError) and error.status == unsupported
+
+
+def _explained(source: str | bytes, err: LiteRTError) -> LiteRTError:
+    """Return an error that says what the file tells of why it cannot run, else ``err`` itself."""
+    if isinstance(source, bytes):
+        explanation = explain_unrunnable(source)
+    else:
+        with (
+            open(source, "rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+        ):
+            explanation = explain_unrunnable(data)
+    if explanation is None:
+        return err
+    return UnsupportedModelError(explanation, status=err.status, library_log=err.library_log)
+
+
+def _describe(source: str | bytes) -> str:
+    return source if isinstance(source, str) else f"a model of {len(source)} bytes"
+
+
+def _warn_once(err: LibraryError) -> None:
+    text = str(err)
+    if text in _warned:
+        return
+    _warned.add(text)
+    warnings.warn(
+        f"the native core is not available, ai-edge-litert's Python path is used: {text}",
+        BackendFallbackWarning,
+        stacklevel=5,
+    )

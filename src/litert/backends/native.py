@@ -1,0 +1,288 @@
+"""The native backend: the C++ core behind the backend protocol."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from litert import _native
+from litert.backends.protocol import Arrays, Shapes
+from litert.element_types import ELEMENT_TYPE_BY_NUMBER, ElementType, pack, unpack
+from litert.errors import ClosedError, ExecutionError, TensorShapeError
+from litert.library import load_library
+from litert.options import CpuOptions
+from litert.tensor_info import Quantization, Signature, TensorInfo
+
+# Runs kept ready for model.run, by signature and shapes; each holds its tensors' memory.
+_MAX_KEPT_RUNS = 8
+
+
+def _memory_dtype(element_type: ElementType) -> np.dtype[Any]:
+    """Return how NumPy sees the runtime's memory: packed types as bytes."""
+    return np.dtype(np.uint8) if element_type.is_packed else element_type.dtype
+
+
+def _refuse_closed(inputs: object) -> NoReturn:
+    raise ClosedError("the model is closed")
+
+
+def _quantization(
+    described: tuple[list[float], list[int], int] | None,
+) -> Quantization | None:
+    if described is None:
+        return None
+    scales, zero_points, axis = described
+    zero_points = zero_points or [0] * len(scales)
+    if len(scales) == 1:
+        return Quantization(scales[0], zero_points[0])
+    return Quantization(tuple(scales), tuple(zero_points), axis)
+
+
+class _Ports:
+    """The slots of one signature: which name, type and dtype each has."""
+
+    __slots__ = ("has_packed", "input_dtypes", "input_slots", "output_dtypes", "output_slots")
+
+    def __init__(self, compiled: _native.CompiledModel, index: int, described: Any) -> None:
+        _, inputs, outputs = described
+        input_types = [ELEMENT_TYPE_BY_NUMBER[n] for n in compiled.input_types(index)]
+        output_types = [ELEMENT_TYPE_BY_NUMBER[n] for n in compiled.output_types(index)]
+        self.input_dtypes = [_memory_dtype(kind) for kind in input_types]
+        self.output_dtypes = [_memory_dtype(kind) for kind in output_types]
+        self.has_packed = any(kind.is_packed for kind in input_types + output_types)
+        self.input_slots = {name: slot for name, slot, *_ in inputs}
+        self.output_slots = {name: slot for name, slot, *_ in outputs}
+
+
+class NativeRunner:
+    """One signature at one set of shapes. One thread at a time: a second call raises."""
+
+    __slots__ = ("_ports", "_runner", "inputs", "outputs", "run")
+
+    inputs: Mapping[str, npt.NDArray[Any]]
+    outputs: Mapping[str, npt.NDArray[Any]]
+    run: Callable[[], None]
+
+    def __init__(self, runner: _native.Runner, ports: _Ports) -> None:
+        self._runner = runner
+        self._ports = ports
+        self.run = runner.run
+        self._make_views()
+
+    def _make_views(self) -> None:
+        inputs = self._runner.input_views(self._ports.input_dtypes)
+        outputs = self._runner.output_views(self._ports.output_dtypes)
+        self.inputs = MappingProxyType(
+            {name: inputs[slot] for name, slot in self._ports.input_slots.items()}
+        )
+        self.outputs = MappingProxyType(
+            {name: outputs[slot] for name, slot in self._ports.output_slots.items()}
+        )
+
+    def bind_input(self, name: str, array: npt.NDArray[Any]) -> None:
+        """See ``BackendRunner``."""
+        self._runner.bind_input(self._ports.input_slots[name], array)
+        # An output that is this input lies in the new memory too.
+        self._make_views()
+
+    def close(self) -> None:
+        """See ``BackendRunner``."""
+        self._runner.close()
+
+
+class NativeModel:
+    """A compiled model of the library. Safe in several threads: runs wait for each other."""
+
+    __slots__ = (
+        "_compiled",
+        "_described",
+        "_kept",
+        "_lock",
+        "_ports",
+        "_release_gil",
+        "_signatures",
+        "run_fast",
+    )
+
+    run_fast: Callable[[Any], Arrays | None]
+
+    def __init__(self, compiled: _native.CompiledModel, release_gil: bool | None) -> None:
+        self._compiled = compiled
+        self._release_gil = release_gil
+        self._described = {described[0]: described for described in compiled.describe_signatures()}
+        self._ports: dict[str, _Ports] = {}
+        self._signatures: Mapping[str, Signature] | None = None
+        self._kept: OrderedDict[Any, _native.DictRun] = OrderedDict()
+        self._lock = threading.Lock()
+        self.run_fast = self._bind_first
+
+    @classmethod
+    def open(
+        cls, source: str | bytes, options: CpuOptions, release_gil: bool | None
+    ) -> NativeModel:
+        """Load and compile a model, and ask whether it can run.
+
+        Args:
+            source: A path, or the model's bytes, which are kept and not copied.
+            options: How to compile.
+            release_gil: True always releases the GIL during a run, False never; None decides by
+                how long runs take.
+
+        Raises:
+            LibraryError: The library is not usable.
+            FileFormatError: The bytes are no valid model.
+            UnsupportedModelError: The compiled model cannot run it rightly.
+            ModelError: It does not compile.
+        """
+        load_library()
+        use_xnnpack = options.kernels == "xnnpack"
+        if isinstance(source, str):
+            compiled = _native.CompiledModel.from_file(source, options.num_threads, use_xnnpack)
+        else:
+            compiled = _native.CompiledModel.from_buffer(source, options.num_threads, use_xnnpack)
+        return cls(compiled, release_gil)
+
+    @property
+    def signatures(self) -> Mapping[str, Signature]:
+        """See ``BackendModel``; made on first use, which a plain run does not need."""
+        if self._signatures is None:
+            self._signatures = MappingProxyType(
+                {
+                    key: Signature(key, _infos(inputs), _infos(outputs))
+                    for key, inputs, outputs in self._described.values()
+                }
+            )
+        return self._signatures
+
+    def default_shapes(self, signature: str) -> dict[str, tuple[int, ...]]:
+        """See ``BackendModel``."""
+        shapes = self._compiled.file_shapes(self._index(signature))
+        slots = self._ports_of(signature).input_slots
+        return {name: tuple(shapes[slot]) for name, slot in slots.items()}
+
+    def bind(self, signature: str, shapes: Shapes) -> NativeRunner:
+        """See ``BackendModel``."""
+        with _as_shape_error(shapes):
+            runner = self._compiled.bind(
+                self._index(signature), self._shapes_by_slot(signature, shapes), self._release_gil
+            )
+        return NativeRunner(runner, self._ports_of(signature))
+
+    def run(self, signature: str, inputs: Arrays) -> Arrays:
+        """See ``BackendModel``."""
+        infos = self.signatures[signature]
+        run = self._run_at(signature, {name: array.shape for name, array in inputs.items()})
+        outputs = run.run(
+            {name: _to_memory(array, infos.inputs[name]) for name, array in inputs.items()}
+        )
+        assert outputs is not None  # _to_memory makes what the run takes as it is
+        shapes = run.output_shapes()
+        return {
+            name: _from_memory(array, infos.outputs[name], shapes[name])
+            for name, array in outputs.items()
+        }
+
+    def cancel(self) -> None:
+        """See ``BackendModel``."""
+        self._compiled.cancel()
+
+    def close(self) -> None:
+        """See ``BackendModel``."""
+        self.run_fast = _refuse_closed
+        self._compiled.close()
+        with self._lock:
+            self._kept.clear()
+
+    def content_hash(self) -> str:
+        """Return the XXH3-128 of the model's bytes, 32 hexadecimal digits."""
+        return self._compiled.content_hash()
+
+    def _bind_first(self, inputs: Any) -> Arrays | None:
+        """Run the first signature at its own shapes; from then on run_fast is that run."""
+        signature = next(iter(self._described))
+        self._run_at(signature, self.default_shapes(signature))
+        return None if self.run_fast == self._bind_first else self.run_fast(inputs)
+
+    def _run_at(self, signature: str, shapes: Shapes) -> _native.DictRun:
+        """Return the run for these shapes, made on first use; the least used ones are dropped."""
+        by_slot = self._shapes_by_slot(signature, shapes)
+        key = (signature, tuple(by_slot))
+        ports = self._ports_of(signature)
+        with self._lock:
+            run = self._kept.pop(key, None)
+            if run is None:
+                with _as_shape_error(shapes):
+                    run = self._compiled.bind_dict(
+                        self._index(signature),
+                        by_slot,
+                        self._release_gil,
+                        ports.input_dtypes,
+                        ports.output_dtypes,
+                    )
+            self._kept[key] = run
+            if len(self._kept) > _MAX_KEPT_RUNS:
+                self._kept.popitem(last=False)
+            # Packed types need Python's hands, every call.
+            is_first = signature == next(iter(self._described))
+            if is_first and not ports.has_packed and self.run_fast is not _refuse_closed:
+                self.run_fast = run.run
+        return run
+
+    def _index(self, signature: str) -> int:
+        return list(self._described).index(signature)
+
+    def _ports_of(self, signature: str) -> _Ports:
+        ports = self._ports.get(signature)
+        if ports is None:
+            ports = _Ports(self._compiled, self._index(signature), self._described[signature])
+            self._ports[signature] = ports
+        return ports
+
+    def _shapes_by_slot(self, signature: str, shapes: Shapes) -> list[tuple[int, ...]]:
+        slots = self._ports_of(signature).input_slots
+        return [shapes[name] for name in sorted(slots, key=slots.__getitem__)]
+
+
+@contextmanager
+def _as_shape_error(shapes: Shapes) -> Iterator[None]:
+    """Say which shapes it was that the graph refused."""
+    try:
+        yield
+    except ExecutionError as err:
+        asked = ", ".join(f"{name}={list(shape)}" for name, shape in shapes.items())
+        raise TensorShapeError(
+            f"the model cannot take the shapes {asked}: {err}",
+            status=err.status,
+            library_log=err.library_log,
+        ) from err
+
+
+def _infos(described: list[Any]) -> Mapping[str, TensorInfo]:
+    return MappingProxyType(
+        {
+            name: TensorInfo(
+                name, shape, ELEMENT_TYPE_BY_NUMBER[number].name, _quantization(quantization)
+            )
+            for name, _, number, shape, quantization in described
+        }
+    )
+
+
+def _to_memory(array: npt.NDArray[Any], info: TensorInfo) -> npt.NDArray[Any]:
+    if info.type.is_packed:
+        return pack(array, info.type.bits)
+    # An equal dtype may be another object; the run compares by identity.
+    return array if array.dtype is info.dtype else array.astype(info.dtype)
+
+
+def _from_memory(
+    array: npt.NDArray[Any], info: TensorInfo, shape: tuple[int, ...]
+) -> npt.NDArray[Any]:
+    return unpack(array, info.type, shape) if info.type.is_packed else array

@@ -1,0 +1,279 @@
+"""A model and the ways to run it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy.typing as npt
+
+from litert.arrays import check_inputs, check_shape, unknown_name
+from litert.backends.choose import open_model
+from litert.errors import ClosedError, OptionError, TensorShapeError
+from litert.options import Backend, CpuOptions, check_backend
+from litert.runner import Runner
+from litert.tensor_info import Signature
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
+ModelSource: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview"
+
+
+class Model:
+    """A LiteRT model, loaded and ready to run.
+
+    Safe to use from several threads: runs of one model wait for each other. For runs in parallel
+    open the model several times; the pages of the file are shared.
+
+    Args:
+        source: A path, or the model's bytes. ``bytes`` are used in place and kept; any other
+            buffer is copied, since it could change under the runtime.
+        num_threads: Threads of one run, 1 to 1024; short for ``cpu=CpuOptions(num_threads=...)``.
+        cpu: How to run on the CPU.
+        backend: ``"native"`` (the C++ core), ``"reference"`` (ai-edge-litert's Interpreter), or
+            ``"auto"``: native, unless it is not available (one BackendFallbackWarning) or cannot
+            run this model rightly; ``model.backend_reason`` says why. The environment variable
+            ``LITERT_BACKEND`` stands in for ``"auto"``.
+        release_gil: Whether runs release the GIL: True always, False never. By default runs that
+            take longer than some 20 us do, and the others keep it, as handing it over would cost
+            more.
+
+    Raises:
+        ModelNotFoundError: There is no such file.
+        FileFormatError: It is no .tflite model, or a damaged one.
+        UnsupportedModelError: No backend can run it: an operator that is missing here, a model
+            compiled for an NPU.
+        LibraryError: No LiteRT library is usable, and neither is the fallback.
+        OptionError: An option has a wrong value.
+
+    Example:
+        >>> import numpy as np
+        >>> with litert.Model("add.tflite") as model:
+        ...     ones = np.ones((1, 4), np.float32)
+        ...     print(model.run({"x": ones, "y": ones})["sum"])
+        [[2. 2. 2. 2.]]
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_backend",
+        "_backend_model",
+        "_backend_reason",
+        "_executor",
+        "_executor_lock",
+        "_is_closed",
+    )
+
+    def __init__(
+        self,
+        source: ModelSource,
+        *,
+        num_threads: int | None = None,
+        cpu: CpuOptions | None = None,
+        backend: Backend = "auto",
+        release_gil: bool | None = None,
+    ) -> None:
+        self._is_closed = True  # until everything below has succeeded
+        self._executor: ThreadPoolExecutor | None = None
+        self._executor_lock = threading.Lock()
+        if num_threads is not None:
+            if cpu is not None:
+                raise OptionError("num_threads: give it inside cpu=CpuOptions(...), not twice")
+            cpu = CpuOptions(num_threads=num_threads)
+        self._backend_model, self._backend, self._backend_reason = open_model(
+            _as_path_or_bytes(source), cpu or CpuOptions(), check_backend(backend), release_gil
+        )
+        self._is_closed = False
+
+    @property
+    def signatures(self) -> Mapping[str, Signature]:
+        """The signatures by key, in the order of the file.
+
+        A model without signatures has one, ``"main"``, over its first graph; names that the file
+        leaves empty are made (``"input_0"``), repeated ones get ``"_1"``.
+        """
+        self._check_open()
+        return self._backend_model.signatures
+
+    @property
+    def backend(self) -> str:
+        """``"native"`` or ``"reference"``."""
+        return self._backend
+
+    @property
+    def backend_reason(self) -> str:
+        """Why that backend was chosen."""
+        return self._backend_reason
+
+    def run(
+        self,
+        inputs: Mapping[str, npt.ArrayLike] | npt.ArrayLike,
+        *,
+        signature: str | None = None,
+        quantize: bool = False,
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Run once: copy the inputs in, compute, copy the outputs out.
+
+        Inputs with open dimensions are resized to the arrays' shapes.
+
+        Args:
+            inputs: Arrays by name, or one array for a signature with a single input. Arrays must
+                have the tensor's dtype (int4, uint4 and int2: one int8 or uint8 a value); Python
+                numbers and lists are converted.
+            signature: The signature's key; the first one where it is left out.
+            quantize: Convert floats to and from quantized tensors by the tensors' parameters.
+
+        Returns:
+            New arrays by output name; nothing later changes them.
+
+        Raises:
+            SignatureError: An unknown signature, an unknown or a missing input.
+            TensorShapeError: A shape does not fit.
+            TensorTypeError: A dtype does not fit.
+            ExecutionError: The library failed; the message and ``library_log`` say why.
+            RunCancelledError: ``cancel`` was called.
+            ClosedError: After ``close``.
+        """
+        if signature is None and not quantize:
+            outputs = self._backend_model.run_fast(inputs)
+            if outputs is not None:
+                return outputs
+        return self._run_checked(inputs, signature, quantize)
+
+    async def arun(
+        self,
+        inputs: Mapping[str, npt.ArrayLike] | npt.ArrayLike,
+        *,
+        signature: str | None = None,
+        quantize: bool = False,
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Do what ``run`` does in this model's own thread, off the event loop.
+
+        Calls are run in order. Cancelling the await gives control back at once: a call that has
+        not started is dropped; one that has goes on to its end on memory that stays alive, and
+        its result is dropped (``cancel`` can end it sooner). Do not write into the input arrays
+        until the await is over.
+        """
+        import asyncio  # costs more than the rest of the package
+
+        future = self._own_thread().submit(self.run, inputs, signature=signature, quantize=quantize)
+        return await asyncio.wrap_future(future)
+
+    def bind(
+        self,
+        signature: str | None = None,
+        *,
+        shapes: Mapping[str, tuple[int, ...]] | None = None,
+    ) -> Runner:
+        """Make a runner: one signature bound to memory that stays in place.
+
+        Args:
+            signature: The signature's key; the first one where it is left out.
+            shapes: Shapes by input name, for inputs with open dimensions; the others keep the
+                shape that the file stores (an open dimension is stored as 1).
+
+        Returns:
+            A runner of its own memory; it ends with the model at the latest.
+
+        Raises:
+            SignatureError: An unknown signature or input.
+            TensorShapeError: The model cannot take these shapes.
+            ClosedError: After ``close``.
+        """
+        self._check_open()
+        chosen = self._signature(signature)
+        complete = self._backend_model.default_shapes(chosen.key)
+        for name, asked in (shapes or {}).items():
+            info = chosen.inputs.get(name)
+            if info is None:
+                raise unknown_name("input", name, chosen.inputs)
+            shape = tuple(asked)
+            check_shape(info, shape)
+            if any(dimension < 1 for dimension in shape):
+                raise TensorShapeError(
+                    f"tensor {name!r}: expected positive dimensions, got {list(shape)}"
+                )
+            complete[name] = shape
+        return Runner(self._backend_model.bind(chosen.key, complete), chosen, complete)
+
+    def cancel(self) -> None:
+        """Ask the run under way to stop; it then raises RunCancelledError.
+
+        Only graphs with loops can be stopped, at their next operator; a run of any other graph,
+        and any run of the reference backend, goes on to its end. Safe from any thread.
+        """
+        self._check_open()
+        self._backend_model.cancel()
+
+    def close(self) -> None:
+        """Release the model and end its runners; waits for a run under way. Idempotent."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        with self._executor_lock:
+            if self._executor is not None:
+                self._executor.shutdown(wait=False, cancel_futures=True)
+        self._backend_model.close()
+
+    def __enter__(self) -> Model:
+        self._check_open()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = " closed" if self._is_closed else ""
+        return f"<litert.Model backend={self._backend!r}{state}>"
+
+    def _run_checked(self, inputs: Any, signature: str | None, quantize: bool) -> dict[str, Any]:
+        self._check_open()
+        chosen = self._signature(signature)
+        arrays = check_inputs(chosen, inputs, quantize=quantize)
+        outputs = self._backend_model.run(chosen.key, arrays)
+        if not quantize:
+            return outputs
+        return {
+            name: info.dequantize(outputs[name]) if info.quantization else outputs[name]
+            for name, info in chosen.outputs.items()
+        }
+
+    def _signature(self, key: str | None) -> Signature:
+        signatures = self._backend_model.signatures
+        if key is None:
+            return next(iter(signatures.values()))
+        chosen = signatures.get(key)
+        if chosen is None:
+            raise unknown_name("signature", key, signatures)
+        return chosen
+
+    def _own_thread(self) -> ThreadPoolExecutor:
+        """One thread a model: its runs wait for each other anyway, and keep their order."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        with self._executor_lock:
+            self._check_open()
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(1, thread_name_prefix="litert")
+            return self._executor
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise ClosedError("the model is closed")
+
+
+def _as_path_or_bytes(source: object) -> str | bytes:
+    if isinstance(source, bytes):
+        return source
+    if isinstance(source, (str, os.PathLike)):
+        path = os.fspath(source)
+        return path if isinstance(path, str) else os.fsdecode(path)
+    try:
+        return bytes(memoryview(source))  # type: ignore[arg-type]
+    except TypeError:
+        raise OptionError(
+            f"source: expected a path or the model's bytes, got {type(source).__name__}"
+        ) from None
