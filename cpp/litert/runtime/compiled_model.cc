@@ -129,6 +129,9 @@ void CompiledModel::apply_shapes(size_t signature, const std::vector<Shape>& sha
 
 std::vector<Shape> CompiledModel::output_shapes(size_t signature, bool update_allocation) {
   const size_t num_outputs = model_->signatures()[signature].outputs.size();
+  if (num_outputs == 0) {
+    return {};  // the library refuses the question
+  }
   // Zeroed: the library fills only rank and dimensions.
   std::vector<LiteRtLayout> layouts(num_outputs);
   std::memset(layouts.data(), 0, layouts.size() * sizeof(LiteRtLayout));

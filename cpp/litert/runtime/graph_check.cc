@@ -79,6 +79,22 @@ const std::array kAlwaysDynamic = {
     ShapeRule{103, "UNIQUE", {}},          ShapeRule{109, "WHERE", {}},
 };
 
+// What the library refuses to load, wherever in the graph it stands.
+std::string check_tensor(const FileTensor& tensor) {
+  std::string name = "'";
+  name.append(tensor.name).push_back('\'');
+  if (tensor.is_variable) {
+    return "variable tensor " + name;
+  }
+  if (tensor.shape.size() > LITERT_TENSOR_MAX_RANK) {
+    return "tensor " + name + " has rank " + std::to_string(tensor.shape.size()) + ", above 8";
+  }
+  if (tensor.element_type == kLiteRtElementTypeComplex128) {
+    return "complex128 tensor " + name;
+  }
+  return {};
+}
+
 std::string check_operator(const FileOperator& op, const std::vector<FileTensor>& tensors) {
   if (op.code < 0 || op.code >= kNumKnownOperators) {
     return "operator " + std::to_string(op.code) + " is not known to this version";
@@ -132,8 +148,8 @@ GraphFacts check_graph(const ModelFile& file) {
   GraphFacts facts;
   for (const FileSubgraph& subgraph : file.subgraphs) {
     for (const FileTensor& tensor : subgraph.tensors) {
-      if (tensor.is_variable && facts.unsupported.empty()) {
-        facts.unsupported = "variable tensor '" + std::string(tensor.name) + "'";
+      if (facts.unsupported.empty()) {
+        facts.unsupported = check_tensor(tensor);
       }
     }
     for (const FileOperator& op : subgraph.operators) {

@@ -8,6 +8,7 @@
 #include "litert/runtime/element_type.h"
 #include "litert/runtime/environment.h"
 #include "litert/runtime/naming.h"
+#include "litert/runtime/quantization_check.h"
 #include "litert/runtime/status.h"
 #include "litert/runtime/stderr_capture.h"
 
@@ -18,6 +19,7 @@ constexpr int kUnsupported = 5;
 constexpr int kInvalidFlatbuffer = 501;
 constexpr size_t kIdentifierOffset = 4;
 constexpr std::string_view kIdentifier = "TFL3";
+constexpr uint32_t kSchemaVersion = 3;
 constexpr char kKeyWithoutSignatures[] = "main";
 
 void check_identifier(std::span<const std::byte> bytes) {
@@ -81,6 +83,13 @@ std::shared_ptr<const Model> Model::load(std::shared_ptr<const FileMapping> mapp
   }
   // The verifier has passed, which bounds what the reader below can meet.
   ModelFile file = read_model_file(bytes);
+  if (file.version != kSchemaVersion) {
+    throw StatusError(kInvalidFlatbuffer,
+                      "expected schema version 3, got " + std::to_string(file.version));
+  }
+  if (const std::string fault = find_fatal_quantization(file); !fault.empty()) {
+    throw StatusError(kUnsupported, fault);
+  }
   if (const GraphFacts facts = check_graph(file); !facts.unsupported.empty()) {
     throw StatusError(kUnsupported, facts.unsupported, capture.text());
   }
@@ -166,9 +175,6 @@ std::string Model::why_unsupported(const SignatureSpec& signature) const {
     const std::string name(subgraph.tensors[slot.tensor].name);
     if (bits_of(slot.element_type) == 0) {
       return std::string(name_of(slot.element_type)) + " tensor '" + name + "'";
-    }
-    if (slot.shape.size() > LITERT_TENSOR_MAX_RANK) {
-      return "tensor '" + name + "' has rank " + std::to_string(slot.shape.size()) + ", above 8";
     }
     if (std::find(slot.shape.begin(), slot.shape.end(), 0) != slot.shape.end()) {
       return "zero-size tensor '" + name + "'";

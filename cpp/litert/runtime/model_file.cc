@@ -18,7 +18,7 @@ constexpr int kInvalidFlatbuffer = 501;
 // Field numbers in schema.fbs.
 namespace field {
 namespace model {
-constexpr size_t kOperatorCodes = 1, kSubgraphs = 2, kBuffers = 4, kSignatureDefs = 7;
+constexpr size_t kVersion = 0, kOperatorCodes = 1, kSubgraphs = 2, kBuffers = 4, kSignatureDefs = 7;
 }
 namespace operator_code {
 constexpr size_t kDeprecatedBuiltinCode = 0, kCustomCode = 1, kBuiltinCode = 3;
@@ -36,7 +36,7 @@ constexpr size_t kScale = 2, kZeroPoint = 3, kDetailsType = 4, kDetails = 5,
 constexpr uint8_t kBlockwise = 2;
 }  // namespace quantization
 namespace blockwise {
-constexpr size_t kBlockSize = 2;
+constexpr size_t kScales = 0, kZeroPoints = 1, kBlockSize = 2;
 }
 namespace op {
 constexpr size_t kOpcodeIndex = 0, kInputs = 1, kOutputs = 2;
@@ -87,8 +87,14 @@ void read_quantization(const Table& table, FileTensor& tensor) {
   tensor.scales = copy(table.vector<float>(f::kScale));
   tensor.zero_points = copy(table.vector<int64_t>(f::kZeroPoint));
   tensor.quantized_dimension = table.scalar<int32_t>(f::kQuantizedDimension, 0);
-  if (table.scalar<uint8_t>(f::kDetailsType, 0) == f::kBlockwise && table.has(f::kDetails)) {
-    tensor.block_size = table.table(f::kDetails).scalar<int32_t>(field::blockwise::kBlockSize, 0);
+  const uint8_t details_type = table.scalar<uint8_t>(f::kDetailsType, 0);
+  tensor.is_quantized = details_type != 0 || !tensor.scales.empty();
+  tensor.is_blockwise = details_type == f::kBlockwise && table.has(f::kDetails);
+  if (tensor.is_blockwise) {
+    const Table details = table.table(f::kDetails);
+    tensor.block_scales = details.scalar<int32_t>(field::blockwise::kScales, 0);
+    tensor.block_zero_points = details.scalar<int32_t>(field::blockwise::kZeroPoints, 0);
+    tensor.block_size = details.scalar<int32_t>(field::blockwise::kBlockSize, 0);
   }
 }
 
@@ -212,6 +218,7 @@ ModelFile read_model_file(std::span<const std::byte> bytes) {
     const std::vector<OperatorCode> codes = read_operator_codes(model);
     const std::vector<bool> buffer_has_data = read_which_buffers_have_data(model);
     ModelFile file;
+    file.version = model.scalar<uint32_t>(field::model::kVersion, 0);
     model.for_each_table(field::model::kSubgraphs, [&](const Table& subgraph) {
       file.subgraphs.push_back(read_subgraph(subgraph, codes, buffer_has_data));
     });

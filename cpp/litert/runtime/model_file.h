@@ -22,8 +22,12 @@ struct FileTensor {
   std::vector<int64_t> zero_points;
   int32_t quantized_dimension = 0;
   bool is_variable = false;
-  bool is_constant = false;  // has data of its own
-  int32_t block_size = 0;    // of a blockwise quantization, else 0
+  bool is_constant = false;   // has data of its own
+  bool is_quantized = false;  // in whatever way
+  bool is_blockwise = false;
+  int32_t block_size = 0;
+  int32_t block_scales = 0;  // tensor indices of a blockwise quantization, unchecked
+  int32_t block_zero_points = -1;
 };
 
 struct FileOperator {
@@ -48,6 +52,7 @@ struct FileSignature {
 };
 
 struct ModelFile {
+  uint32_t version = 0;  // of the schema
   std::vector<FileSubgraph> subgraphs;
   std::vector<FileSignature> signatures;
 };

@@ -100,8 +100,10 @@ def _open_reference_instead(
     except LibraryError:
         raise native_error from None
     except LiteRTError as err:
-        # A model left to the reference on purpose fails with the reference's reason.
-        raise (err if _is_left_to_reference(native_error) else native_error) from None
+        # The reference knows more of a model that was left to it, or that the library refused
+        # without a word.
+        is_better = _is_left_to_reference(native_error) or not native_error.library_log
+        raise (err if is_better else native_error) from None
     _log.debug("%s runs on the reference backend: %s", _describe(source), native_error)
     return model, "reference", str(native_error)
 

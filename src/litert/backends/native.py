@@ -15,7 +15,13 @@ import numpy.typing as npt
 from litert import _native
 from litert.backends.protocol import Arrays, Shapes
 from litert.element_types import ELEMENT_TYPE_BY_NUMBER, ElementType, pack, unpack
-from litert.errors import ClosedError, ExecutionError, TensorShapeError
+from litert.errors import (
+    ClosedError,
+    ExecutionError,
+    ModelError,
+    TensorLayoutError,
+    TensorShapeError,
+)
 from litert.library import load_library
 from litert.options import CpuOptions
 from litert.tensor_info import Quantization, Signature, TensorInfo
@@ -39,7 +45,8 @@ def _quantization(
     if described is None:
         return None
     scales, zero_points, axis = described
-    zero_points = zero_points or [0] * len(scales)
+    if len(zero_points) != len(scales):
+        zero_points = [zero_points[0] if zero_points else 0] * len(scales)
     if len(scales) == 1:
         return Quantization(scales[0], zero_points[0])
     return Quantization(tuple(scales), tuple(zero_points), axis)
@@ -88,6 +95,11 @@ class NativeRunner:
 
     def bind_input(self, name: str, array: npt.NDArray[Any]) -> None:
         """See ``BackendRunner``."""
+        if not _native.has_spare_bytes(array):
+            raise TensorLayoutError(
+                f"tensor {name!r}: the array ends where its memory may end, and kernels read up "
+                "to 16 bytes past an input; copy it into an array from litert.empty_aligned"
+            )
         self._runner.bind_input(self._ports.input_slots[name], array)
         # An output that is this input lies in the new memory too.
         self._make_views()
@@ -143,10 +155,16 @@ class NativeModel:
         """
         load_library()
         use_xnnpack = options.kernels == "xnnpack"
-        if isinstance(source, str):
-            compiled = _native.CompiledModel.from_file(source, options.num_threads, use_xnnpack)
-        else:
-            compiled = _native.CompiledModel.from_buffer(source, options.num_threads, use_xnnpack)
+        make: Callable[[Any, int, bool], _native.CompiledModel] = (
+            _native.CompiledModel.from_file
+            if isinstance(source, str)
+            else _native.CompiledModel.from_buffer
+        )
+        try:
+            compiled = make(source, options.num_threads, use_xnnpack)
+        except ExecutionError as err:
+            # The library has no status of its own for "this model cannot be prepared".
+            raise ModelError(str(err), status=err.status, library_log=err.library_log) from err
         return cls(compiled, release_gil)
 
     @property

@@ -51,7 +51,10 @@ from litert.model_file import (
 )
 from litert.naming import unique_names
 from litert.options import CpuOptions
+from litert.quantization_check import find_fatal_quantization
 from litert.tensor_info import Signature, TensorInfo
+
+_SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,6 +340,11 @@ def _read_entries(source: str | bytes) -> dict[str, _EntryPoint]:
 def _entries(model: ModelFile, data: Buffer) -> dict[str, _EntryPoint]:
     if not model.subgraphs:
         raise FileFormatError("damaged model: it has no subgraph")
+    if model.version != _SCHEMA_VERSION:
+        raise FileFormatError(f"expected schema version {_SCHEMA_VERSION}, got {model.version}")
+    fault = find_fatal_quantization(data, model)
+    if fault is not None:
+        raise UnsupportedModelError(fault)
     signatures = model.signatures or (_nameless_signature(model.subgraphs[0]),)
     return {
         entry.key: _entry_point(entry, model.subgraphs[entry.subgraph], data)

@@ -1,0 +1,52 @@
+"""Fixtures that many tests share: the backends, and where the models are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = ROOT / "tests" / "data"
+SHARED = ROOT.parent / "shared" / "models"
+
+
+@pytest.fixture(params=["native", "reference"])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Each backend in turn: what both can do is tested on both."""
+    return str(request.param)
+
+
+@pytest.fixture
+def data() -> Path:
+    """The models that the repository ships."""
+    return DATA
+
+
+@pytest.fixture
+def shared_model() -> Callable[[str], Path]:
+    """Find a larger model beside the repository, or skip the test: ``shared_model("a/b.tflite")``."""
+
+    def find(name: str) -> Path:
+        path = SHARED / name
+        if not path.is_file():
+            pytest.skip(f"needs the model ../shared/models/{name}")
+        return path
+
+    return find
+
+
+def pytest_report_header() -> list[str]:
+    """Say what is tested: versions, and the library in use."""
+    import numpy as np
+
+    lines = [f"numpy {np.__version__}"]
+    try:
+        import litert
+
+        info = litert.library_info()
+        lines.append(f"LiteRT library {info.version} at {info.path}")
+    except litert.LibraryError as err:
+        lines.append(f"LiteRT library: {err}")
+    return lines

@@ -1,0 +1,67 @@
+"""The oracle of the tests: a plain ``Interpreter``, and inputs for any signature."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes  # noqa: F401  (without it the Interpreter refuses bfloat16 tensors)
+import numpy as np
+import numpy.typing as npt
+from ai_edge_litert.interpreter import Interpreter
+
+from litert import Signature, TensorInfo
+from litert._quiet import captured_library_output
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+def run_interpreter(
+    path: Path, inputs: Mapping[str, npt.NDArray[Any]], signature: str | None = None
+) -> Arrays:
+    """Run a model once and return copies of its outputs by name.
+
+    A model without signatures takes the inputs in their order, and its outputs are called as the
+    file calls them. float8 tensors go in and come out as int8, as the Interpreter has them.
+    """
+    inputs = {name: _as_interpreter_has_it(array) for name, array in inputs.items()}
+    with captured_library_output():
+        interpreter = Interpreter(model_path=str(path))
+        interpreter.allocate_tensors()
+        keys = list(interpreter.get_signature_list())
+        if keys:
+            runner = interpreter.get_signature_runner(keys[0] if signature is None else signature)
+            return {name: np.array(value) for name, value in runner(**inputs).items()}
+        for detail, array in zip(interpreter.get_input_details(), inputs.values(), strict=True):
+            interpreter.set_tensor(detail["index"], array)
+        interpreter.invoke()
+        return {
+            detail["name"]: interpreter.get_tensor(detail["index"])
+            for detail in interpreter.get_output_details()
+        }
+
+
+def random_inputs(signature: Signature, seed: int = 0, open_size: int = 2) -> Arrays:
+    """Make an array for each input; open dimensions get ``open_size``."""
+    rng = np.random.default_rng(seed)
+    return {name: random_array(info, rng, open_size) for name, info in signature.inputs.items()}
+
+
+def random_array(
+    info: TensorInfo, rng: np.random.Generator, open_size: int = 2
+) -> npt.NDArray[Any]:
+    """Make values of the tensor's type and shape that its operators can take."""
+    shape = tuple(open_size if size == -1 else size for size in info.shape)
+    if info.element_type == "string":
+        words = np.array([b"", b"a", "zwölf".encode()], dtype=object)
+        return np.asarray(words[rng.integers(0, len(words), shape)], dtype=object)
+    if info.dtype.kind == "c":
+        return (rng.uniform(-2, 2, shape) + 1j * rng.uniform(-2, 2, shape)).astype(info.dtype)
+    if info.dtype.kind in "fV":
+        return np.asarray(rng.uniform(-2, 2, shape)).astype(info.dtype)
+    return np.asarray(rng.integers(0, 2, shape)).astype(info.dtype)
+
+
+def _as_interpreter_has_it(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return array.view(np.int8) if array.dtype.name.startswith("float8") else array
