@@ -163,9 +163,8 @@ void bind_model(py::module_& module) {
           [](const std::shared_ptr<CompiledModel>& compiled, size_t signature,
              std::vector<Shape> shapes, std::optional<bool> release_gil,
              std::vector<py::object> input_dtypes, std::vector<py::object> output_dtypes) {
-            return std::make_unique<DictRun>(bind(compiled, signature, std::move(shapes)),
-                                             release_gil, std::move(input_dtypes),
-                                             std::move(output_dtypes));
+            return std::make_shared<DictRun>(bind(compiled, signature, std::move(shapes)),
+                                             release_gil, input_dtypes, output_dtypes);
           },
           py::arg("signature"), py::arg("shapes"), py::arg("release_gil"), py::arg("input_dtypes"),
           py::arg("output_dtypes"))

@@ -4,8 +4,9 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
+#include <iterator>
+#include <span>
 
 #include "bindings.h"
 #include "errors.h"
@@ -19,24 +20,25 @@ namespace py = pybind11;
 namespace litert_native::bindings {
 namespace {
 
-// Inputs and outputs of one call; on the stack for all but the widest models.
+// Pointers of one call's tensors: on the stack for all but the widest models, and uninitialised.
 template <typename T>
-class SmallVector {
+class Pointers {
  public:
-  explicit SmallVector(size_t size) {
-    if (size > inline_.size()) {
+  explicit Pointers(size_t size) {
+    if (size > std::size(inline_)) {
       heap_.resize(size);
       data_ = heap_.data();
     }
   }
-  SmallVector(const SmallVector&) = delete;
-  SmallVector& operator=(const SmallVector&) = delete;
-  T& operator[](size_t index) { return data_[index]; }
+  Pointers(const Pointers&) = delete;
+  Pointers& operator=(const Pointers&) = delete;
+  T*& operator[](size_t index) { return data_[index]; }
+  [[nodiscard]] std::span<T*> first(size_t size) { return {data_, size}; }
 
  private:
-  std::array<T, 8> inline_{};
-  std::vector<T> heap_;
-  T* data_ = inline_.data();
+  T* inline_[8];
+  std::vector<T*> heap_;
+  T** data_ = inline_;
 };
 
 py::object interned(const std::string& text) {
@@ -53,25 +55,38 @@ std::vector<Py_ssize_t> shape_for_python(const runtime::Slot& slot, const runtim
   return to_python_shape(shape);
 }
 
+ResultPool make_pool(const runtime::BoundRun& run, const std::vector<py::object>& dtypes) {
+  std::vector<ResultSpec> specs;
+  size_t size_bytes = 0;
+  const runtime::SignatureSpec& signature = run.signature();
+  for (const runtime::NamedSlot& named : signature.output_names) {
+    const runtime::TensorMemory& memory = *run.output_memory(named.slot);
+    specs.push_back(
+        {interned(named.name), dtypes[named.slot],
+         shape_for_python(signature.outputs[named.slot], run.output_shape(named.slot), memory)});
+    size_bytes += memory.size_bytes();
+  }
+  return {std::move(specs), size_bytes};
+}
+
 }  // namespace
 
 DictRun::DictRun(std::shared_ptr<runtime::BoundRun> run, std::optional<bool> release_gil,
-                 std::vector<py::object> input_dtypes, std::vector<py::object> output_dtypes)
-    : run_(std::move(run)), policy_(release_gil, run_->compiled().model().facts().has_loops) {
-  const runtime::SignatureSpec& spec = run_->signature();
-  for (const runtime::NamedSlot& named : spec.input_names) {
+                 const std::vector<py::object>& input_dtypes,
+                 const std::vector<py::object>& output_dtypes)
+    : run_(std::move(run)),
+      policy_(release_gil, run_->compiled().model().facts().has_loops),
+      results_(make_pool(*run_, output_dtypes)) {
+  const runtime::SignatureSpec& signature = run_->signature();
+  for (const runtime::NamedSlot& named : signature.input_names) {
     const std::shared_ptr<runtime::TensorMemory>& memory = run_->input_memory(named.slot);
     inputs_.push_back(
-        {interned(named.name), named.slot, input_dtypes[named.slot],
-         shape_for_python(spec.inputs[named.slot], run_->input_shape(named.slot), *memory),
+        {interned(named.name), input_dtypes[named.slot],
+         shape_for_python(signature.inputs[named.slot], run_->input_shape(named.slot), *memory),
          memory});
   }
-  for (const runtime::NamedSlot& named : spec.output_names) {
-    const std::shared_ptr<runtime::TensorMemory>& memory = run_->output_memory(named.slot);
-    outputs_.push_back(
-        {interned(named.name), named.slot, output_dtypes[named.slot],
-         shape_for_python(spec.outputs[named.slot], run_->output_shape(named.slot), *memory),
-         memory});
+  for (const runtime::NamedSlot& named : signature.output_names) {
+    outputs_.push_back({named.slot, run_->output_memory(named.slot)});
   }
 }
 
@@ -81,15 +96,28 @@ DictRun::~DictRun() {
   run_.reset();
 }
 
-const std::byte* DictRun::data_if_it_fits(PyObject* value, const Port& port) const {
+const std::byte* DictRun::data_if_it_fits(PyObject* value, const Input& input) {
   if (value == nullptr || !is_array(value)) {
     return nullptr;
   }
   const ArrayFields fields = fields_of(value);
-  const bool fits = fields.dtype == port.dtype.ptr() && fields.is_c_contiguous_and_aligned &&
-                    static_cast<size_t>(fields.rank) == port.shape.size() &&
-                    std::equal(port.shape.begin(), port.shape.end(), fields.shape);
+  const bool fits = fields.dtype == input.dtype.ptr() && fields.is_c_contiguous_and_aligned &&
+                    static_cast<size_t>(fields.rank) == input.shape.size() &&
+                    std::equal(input.shape.begin(), input.shape.end(), fields.shape);
   return fits ? fields.data : nullptr;
+}
+
+// Most callers write the names as literals and in the model's order; interned strings are one
+// object each, so walking the dict beside the names finds the value without hashing.
+PyObject* DictRun::find(PyObject* dict, size_t index) const {
+  PyObject* const name = inputs_[index].name.ptr();
+  Py_ssize_t position = static_cast<Py_ssize_t>(index);
+  PyObject* key = nullptr;
+  PyObject* value = nullptr;
+  if (PyDict_Next(dict, &position, &key, &value) != 0 && key == name) {
+    return value;
+  }
+  return PyDict_GetItemWithError(dict, name);
 }
 
 py::object DictRun::run(PyObject* values) {
@@ -98,46 +126,47 @@ py::object DictRun::run(PyObject* values) {
               : inputs_.size() != 1) {
     return {};
   }
-  SmallVector<const std::byte*> sources(inputs_.size());
-  // References of our own: another thread may change the dict once the GIL is released.
-  SmallVector<py::object> held(inputs_.size());
+  Pointers<PyObject> arrays(inputs_.size());
+  Pointers<const std::byte> sources(inputs_.size());
   for (size_t i = 0; i < inputs_.size(); ++i) {
-    PyObject* const value =
-        is_dict ? PyDict_GetItemWithError(values, inputs_[i].name.ptr()) : values;
-    sources[i] = data_if_it_fits(value, inputs_[i]);
+    arrays[i] = is_dict ? find(values, i) : values;
+    sources[i] = data_if_it_fits(arrays[i], inputs_[i]);
     if (sources[i] == nullptr) {
       PyErr_Clear();
       return {};
     }
-    held[i] = py::reinterpret_borrow<py::object>(value);
   }
-  SmallVector<std::byte*> targets(outputs_.size());
-  py::dict results;
-  for (size_t i = 0; i < outputs_.size(); ++i) {
-    const py::object array = new_array(outputs_[i].dtype, outputs_[i].shape);
-    targets[i] = const_cast<std::byte*>(fields_of(array.ptr()).data);
-    if (PyDict_SetItem(results.ptr(), outputs_[i].name.ptr(), array.ptr()) != 0) {
-      throw py::error_already_set();
-    }
-  }
-  run_guarded(*run_, policy_, [&] {
-    for (size_t i = 0; i < inputs_.size(); ++i) {
-      const runtime::TensorMemory& memory = *inputs_[i].memory;
-      std::memcpy(memory.data(), sources[i], memory.size_bytes());
-    }
-    run_->run();
-    for (size_t i = 0; i < outputs_.size(); ++i) {
-      const runtime::TensorMemory& memory = *outputs_[i].memory;
-      std::memcpy(targets[i], memory.data(), memory.size_bytes());
-    }
-  });
+  Pointers<std::byte> targets(outputs_.size());
+  py::dict results = results_.take(targets.first(outputs_.size()));
+  run_guarded(
+      *run_, policy_,
+      [&] {
+        for (size_t i = 0; i < inputs_.size(); ++i) {
+          const runtime::TensorMemory& memory = *inputs_[i].memory;
+          std::memcpy(memory.data(), sources[i], memory.size_bytes());
+        }
+        run_->run();
+        for (size_t i = 0; i < outputs_.size(); ++i) {
+          const runtime::TensorMemory& memory = *outputs_[i].memory;
+          std::memcpy(targets[i], memory.data(), memory.size_bytes());
+        }
+      },
+      [&] {
+        // Another thread may change the dict once the GIL is released.
+        std::vector<py::object> held;
+        held.reserve(inputs_.size());
+        for (size_t i = 0; i < inputs_.size(); ++i) {
+          held.push_back(py::reinterpret_borrow<py::object>(arrays[i]));
+        }
+        return held;
+      });
   return results;
 }
 
 py::dict DictRun::output_shapes() const {
   py::dict shapes;
-  for (const Port& output : outputs_) {
-    shapes[output.name] = py::tuple(py::cast(run_->output_shape(output.slot)));
+  for (const runtime::NamedSlot& named : run_->signature().output_names) {
+    shapes[py::str(named.name)] = py::tuple(py::cast(run_->output_shape(named.slot)));
   }
   return shapes;
 }
@@ -165,7 +194,7 @@ PyMethodDef run_definition = {"run", run_method, METH_O, nullptr};
 }  // namespace
 
 void bind_dict_run(py::module_& module) {
-  py::class_<DictRun> cls(module, "DictRun", py::is_final());
+  py::class_<DictRun, std::shared_ptr<DictRun>> cls(module, "DictRun", py::is_final());
   cls.def("output_shapes", &DictRun::output_shapes);
   cls.attr("run") = py::reinterpret_steal<py::object>(
       PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(cls.ptr()), &run_definition));

@@ -10,6 +10,7 @@
 
 #include "gil_policy.h"
 #include "litert/runtime/bound_run.h"
+#include "result_pool.h"
 
 namespace litert_native::bindings {
 
@@ -19,7 +20,8 @@ class DictRun {
  public:
   // NumPy's dtypes by slot; a packed type is taken and given as its bytes.
   DictRun(std::shared_ptr<runtime::BoundRun> run, std::optional<bool> release_gil,
-          std::vector<pybind11::object> input_dtypes, std::vector<pybind11::object> output_dtypes);
+          const std::vector<pybind11::object>& input_dtypes,
+          const std::vector<pybind11::object>& output_dtypes);
   ~DictRun();
   DictRun(const DictRun&) = delete;
   DictRun& operator=(const DictRun&) = delete;
@@ -31,20 +33,26 @@ class DictRun {
   [[nodiscard]] pybind11::dict output_shapes() const;
 
  private:
-  struct Port {
+  struct Input {
     pybind11::object name;  // interned
-    size_t slot;
     pybind11::object dtype;
     std::vector<Py_ssize_t> shape;
     std::shared_ptr<runtime::TensorMemory> memory;
   };
+  struct Output {
+    size_t slot;
+    std::shared_ptr<runtime::TensorMemory> memory;
+  };
 
-  [[nodiscard]] const std::byte* data_if_it_fits(PyObject* value, const Port& port) const;
+  [[nodiscard]] static const std::byte* data_if_it_fits(PyObject* value, const Input& input);
+  // Borrowed; null where the dict has no such name.
+  [[nodiscard]] PyObject* find(PyObject* dict, size_t index) const;
 
   std::shared_ptr<runtime::BoundRun> run_;
   GilPolicy policy_;
-  std::vector<Port> inputs_;
-  std::vector<Port> outputs_;
+  std::vector<Input> inputs_;
+  std::vector<Output> outputs_;
+  ResultPool results_;
 };
 
 }  // namespace litert_native::bindings

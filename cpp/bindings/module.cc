@@ -11,6 +11,8 @@ PYBIND11_MODULE(_native, module, py::mod_gil_not_used()) {
   register_error_translator();
   bind_library(module);
   bind_model(module);
+  bind_profiler(module);
   bind_runner(module);
   bind_dict_run(module);
+  bind_fast_method(module);
 }

@@ -30,8 +30,13 @@ bool is_array(PyObject* object) { return npy_api::get().PyArray_Check_(object); 
 ArrayFields fields_of(PyObject* array) {
   const py::detail::PyArray_Proxy* const proxy = py::detail::array_proxy(array);
   constexpr int kWanted = npy_api::NPY_ARRAY_C_CONTIGUOUS_ | npy_api::NPY_ARRAY_ALIGNED_;
-  return {reinterpret_cast<const std::byte*>(proxy->data), proxy->dimensions, proxy->nd,
-          proxy->descr, (proxy->flags & kWanted) == kWanted};
+  constexpr int kPlain = kWanted | npy_api::NPY_ARRAY_WRITEABLE_ | npy_api::NPY_ARRAY_OWNDATA_;
+  return {reinterpret_cast<const std::byte*>(proxy->data),
+          proxy->dimensions,
+          proxy->nd,
+          proxy->descr,
+          (proxy->flags & kWanted) == kWanted,
+          (proxy->flags & kPlain) == kPlain && proxy->base == nullptr};
 }
 
 py::object new_array(const py::object& dtype, const std::vector<Py_ssize_t>& shape) {

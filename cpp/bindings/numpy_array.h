@@ -19,6 +19,7 @@ struct ArrayFields {
   int rank;
   PyObject* dtype;
   bool is_c_contiguous_and_aligned;
+  bool is_plain;  // writable, dense and the owner of its data, as new_array makes it
 };
 
 // Whether `object` is an ndarray (or a subclass).

@@ -19,6 +19,17 @@ from litert.tensor_info import Signature
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
+    from litert._native import fast_method
+else:
+    try:
+        from litert._native import fast_method
+    except ImportError:
+
+        def fast_method(function):
+            """Leave the method as it is: there is no faster one without the extension."""
+            return function
+
+
 ModelSource: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview"
 
 
@@ -64,6 +75,7 @@ class Model:
         "_backend_reason",
         "_executor",
         "_executor_lock",
+        "_fast",
         "_is_closed",
     )
 
@@ -86,6 +98,7 @@ class Model:
         self._backend_model, self._backend, self._backend_reason = open_model(
             _as_path_or_bytes(source), cpu or CpuOptions(), check_backend(backend), release_gil
         )
+        self._fast = self._backend_model.fast
         self._is_closed = False
 
     @property
@@ -108,6 +121,7 @@ class Model:
         """Why that backend was chosen."""
         return self._backend_reason
 
+    @fast_method
     def run(
         self,
         inputs: Mapping[str, npt.ArrayLike] | npt.ArrayLike,
@@ -137,11 +151,16 @@ class Model:
             RunCancelledError: ``cancel`` was called.
             ClosedError: After ``close``.
         """
-        if signature is None and not quantize:
-            outputs = self._backend_model.run_fast(inputs)
-            if outputs is not None:
-                return outputs
-        return self._run_checked(inputs, signature, quantize)
+        self._check_open()
+        chosen = self._signature(signature)
+        arrays = check_inputs(chosen, inputs, quantize=quantize)
+        outputs = self._backend_model.run(chosen.key, arrays)
+        if not quantize:
+            return outputs
+        return {
+            name: info.dequantize(outputs[name]) if info.quantization else outputs[name]
+            for name, info in chosen.outputs.items()
+        }
 
     async def arun(
         self,
@@ -228,18 +247,6 @@ class Model:
     def __repr__(self) -> str:
         state = " closed" if self._is_closed else ""
         return f"<litert.Model backend={self._backend!r}{state}>"
-
-    def _run_checked(self, inputs: Any, signature: str | None, quantize: bool) -> dict[str, Any]:
-        self._check_open()
-        chosen = self._signature(signature)
-        arrays = check_inputs(chosen, inputs, quantize=quantize)
-        outputs = self._backend_model.run(chosen.key, arrays)
-        if not quantize:
-            return outputs
-        return {
-            name: info.dequantize(outputs[name]) if info.quantization else outputs[name]
-            for name, info in chosen.outputs.items()
-        }
 
     def _signature(self, key: str | None) -> Signature:
         signatures = self._backend_model.signatures

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,6 @@ from litert import _native
 from litert.backends.protocol import Arrays, Shapes
 from litert.element_types import ELEMENT_TYPE_BY_NUMBER, ElementType, pack, unpack
 from litert.errors import (
-    ClosedError,
     ExecutionError,
     ModelError,
     TensorLayoutError,
@@ -33,10 +32,6 @@ _MAX_KEPT_RUNS = 8
 def _memory_dtype(element_type: ElementType) -> np.dtype[Any]:
     """Return how NumPy sees the runtime's memory: packed types as bytes."""
     return np.dtype(np.uint8) if element_type.is_packed else element_type.dtype
-
-
-def _refuse_closed(inputs: object) -> NoReturn:
-    raise ClosedError("the model is closed")
 
 
 def _quantization(
@@ -120,10 +115,8 @@ class NativeModel:
         "_ports",
         "_release_gil",
         "_signatures",
-        "run_fast",
+        "fast",
     )
-
-    run_fast: Callable[[Any], Arrays | None]
 
     def __init__(self, compiled: _native.CompiledModel, release_gil: bool | None) -> None:
         self._compiled = compiled
@@ -133,7 +126,7 @@ class NativeModel:
         self._signatures: Mapping[str, Signature] | None = None
         self._kept: OrderedDict[Any, _native.DictRun] = OrderedDict()
         self._lock = threading.Lock()
-        self.run_fast = self._bind_first
+        self.fast = _native.FastSlot()
 
     @classmethod
     def open(
@@ -213,20 +206,14 @@ class NativeModel:
 
     def close(self) -> None:
         """See ``BackendModel``."""
-        self.run_fast = _refuse_closed
         self._compiled.close()
         with self._lock:
             self._kept.clear()
+            self.fast.set(None)
 
     def content_hash(self) -> str:
         """Return the XXH3-128 of the model's bytes, 32 hexadecimal digits."""
         return self._compiled.content_hash()
-
-    def _bind_first(self, inputs: Any) -> Arrays | None:
-        """Run the first signature at its own shapes; from then on run_fast is that run."""
-        signature = next(iter(self._described))
-        self._run_at(signature, self.default_shapes(signature))
-        return None if self.run_fast == self._bind_first else self.run_fast(inputs)
 
     def _run_at(self, signature: str, shapes: Shapes) -> _native.DictRun:
         """Return the run for these shapes, made on first use; the least used ones are dropped."""
@@ -248,9 +235,8 @@ class NativeModel:
             if len(self._kept) > _MAX_KEPT_RUNS:
                 self._kept.popitem(last=False)
             # Packed types need Python's hands, every call.
-            is_first = signature == next(iter(self._described))
-            if is_first and not ports.has_packed and self.run_fast is not _refuse_closed:
-                self.run_fast = run.run
+            if signature == next(iter(self._described)) and not ports.has_packed:
+                self.fast.set(run)
         return run
 
     def _index(self, signature: str) -> int:

@@ -51,11 +51,8 @@ class BackendModel(Protocol):
         """The signatures by key, in the order of the file; never empty."""
 
     @property
-    def run_fast(self) -> Callable[[Any], Arrays | None]:
-        """Run the first signature on a dict of arrays (or one array) that needs no conversion.
-
-        Returns None, having done nothing, where any check or conversion is needed.
-        """
+    def fast(self) -> object:
+        """What ``fast_method`` looks for in a model: a ``_native.FastSlot``, or None."""
 
     def run(self, signature: str, inputs: Arrays) -> Arrays:
         """Run once on arrays that are already checked: complete, right dtype and rank, C order.

@@ -1,0 +1,145 @@
+#include "fast_method.h"
+
+#include <cstddef>
+
+#include "bindings.h"
+#include "errors.h"
+#include "structmember.h"
+
+namespace py = pybind11;
+
+namespace litert_native::bindings {
+namespace {
+
+// A method in place of a Python function: called with one positional argument alone, it tries the
+// instance's FastSlot (its attribute `_fast`) and calls the function only where that does not
+// apply. A Python frame and two keyword defaults cost as much as a third of a small model's run.
+struct FastMethod {
+  PyObject_HEAD PyObject* function;
+  vectorcallfunc vectorcall;
+};
+
+FastMethod* as_method(PyObject* object) { return reinterpret_cast<FastMethod*>(object); }
+
+// The slot's run, or null.
+std::shared_ptr<DictRun> fast_run_of(PyObject* instance) {
+  static PyObject* const name = PyUnicode_InternFromString("_fast");
+  static const PyTypeObject* const slot_type =
+      reinterpret_cast<PyTypeObject*>(py::type::of<FastSlot>().ptr());
+  PyObject* const found = PyObject_GetAttr(instance, name);
+  if (found == nullptr) {
+    PyErr_Clear();
+    return nullptr;
+  }
+  const py::object slot = py::reinterpret_steal<py::object>(found);
+  if (Py_TYPE(found) != slot_type) {
+    return nullptr;
+  }
+  const void* const value = reinterpret_cast<py::detail::instance*>(found)->simple_value_holder[0];
+  return value == nullptr ? nullptr : static_cast<const FastSlot*>(value)->get();
+}
+
+PyObject* call(PyObject* self, PyObject* const* arguments, size_t flags, PyObject* names) {
+  if (PyVectorcall_NARGS(flags) == 2 && names == nullptr) {
+    try {
+      if (const std::shared_ptr<DictRun> run = fast_run_of(arguments[0])) {
+        if (py::object results = run->run(arguments[1])) {
+          return results.release().ptr();
+        }
+      }
+    } catch (...) {
+      set_python_error(std::current_exception());
+      return nullptr;
+    }
+  }
+  return PyObject_Vectorcall(as_method(self)->function, arguments, flags, names);
+}
+
+PyObject* bind_to_instance(PyObject* self, PyObject* instance, PyObject* /*type*/) {
+  if (instance == nullptr || instance == Py_None) {
+    return py::reinterpret_borrow<py::object>(self).release().ptr();
+  }
+  return PyMethod_New(self, instance);
+}
+
+int traverse(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(as_method(self)->function);
+  Py_VISIT(Py_TYPE(self));
+  return 0;
+}
+
+int clear(PyObject* self) {
+  Py_CLEAR(as_method(self)->function);
+  return 0;
+}
+
+void deallocate(PyObject* self) {
+  PyTypeObject* const type = Py_TYPE(self);
+  PyObject_GC_UnTrack(self);
+  clear(self);
+  type->tp_free(self);
+  Py_DECREF(type);
+}
+
+// __doc__, __name__, __qualname__, __module__, ... are the function's.
+PyObject* attribute(PyObject* self, PyObject* name) {
+  PyObject* const own = PyObject_GenericGetAttr(self, name);
+  if (own != nullptr || PyErr_ExceptionMatches(PyExc_AttributeError) == 0) {
+    return own;
+  }
+  PyErr_Clear();
+  return PyObject_GetAttr(as_method(self)->function, name);
+}
+
+PyObject* documentation(PyObject* self, void* /*closure*/) {
+  return PyObject_GetAttrString(as_method(self)->function, "__doc__");
+}
+
+PyMemberDef members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(FastMethod, vectorcall), READONLY, nullptr},
+    // inspect.signature follows it.
+    {"__wrapped__", T_OBJECT, offsetof(FastMethod, function), READONLY, nullptr},
+    {nullptr, 0, 0, 0, nullptr}};
+
+PyGetSetDef properties[] = {{"__doc__", documentation, nullptr, nullptr, nullptr},
+                            {nullptr, nullptr, nullptr, nullptr, nullptr}};
+
+PyType_Slot slots[] = {{Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
+                       {Py_tp_descr_get, reinterpret_cast<void*>(bind_to_instance)},
+                       {Py_tp_traverse, reinterpret_cast<void*>(traverse)},
+                       {Py_tp_clear, reinterpret_cast<void*>(clear)},
+                       {Py_tp_dealloc, reinterpret_cast<void*>(deallocate)},
+                       {Py_tp_getattro, reinterpret_cast<void*>(attribute)},
+                       {Py_tp_members, members},
+                       {Py_tp_getset, properties},
+                       {0, nullptr}};
+
+PyType_Spec spec = {"litert._native.FastMethod", sizeof(FastMethod), 0,
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
+                        Py_TPFLAGS_METHOD_DESCRIPTOR,
+                    slots};
+
+py::object make_fast_method(const py::function& function) {
+  static PyObject* const type = PyType_FromSpec(&spec);
+  if (type == nullptr) {
+    throw py::error_already_set();
+  }
+  PyObject* const created = PyType_GenericAlloc(reinterpret_cast<PyTypeObject*>(type), 0);
+  if (created == nullptr) {
+    throw py::error_already_set();
+  }
+  as_method(created)->function = py::function(function).release().ptr();
+  as_method(created)->vectorcall = call;
+  return py::reinterpret_steal<py::object>(created);
+}
+
+}  // namespace
+
+void bind_fast_method(py::module_& module) {
+  py::class_<FastSlot>(module, "FastSlot", py::is_final())
+      .def(py::init<>())
+      .def("set", &FastSlot::set, py::arg("run").none(true));
+  module.def("fast_method", &make_fast_method, py::arg("function"));
+}
+
+}  // namespace litert_native::bindings
