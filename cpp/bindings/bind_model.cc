@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "bind_run.h"
 #include "bindings.h"
 #include "dict_run.h"
 #include "litert/runtime/compiled_model.h"
@@ -91,22 +92,6 @@ std::vector<int> slot_types(const std::vector<runtime::Slot>& slots) {
   return types;
 }
 
-std::vector<Shape> file_shapes(const CompiledModel& compiled, size_t signature) {
-  std::vector<Shape> shapes;
-  for (const runtime::Slot& slot : compiled.signature(signature).inputs) {
-    shapes.push_back(slot.shape);
-  }
-  return shapes;
-}
-
-std::shared_ptr<BoundRun> bind(const std::shared_ptr<CompiledModel>& compiled, size_t signature,
-                               std::vector<Shape> shapes) {
-  const py::gil_scoped_release released;
-  const std::lock_guard lock(compiled->mutex());
-  (void)compiled->handle();  // raises after close()
-  return std::make_shared<BoundRun>(compiled, signature, std::move(shapes));
-}
-
 void close(CompiledModel& compiled) {
   const py::gil_scoped_release released;
   const std::lock_guard lock(compiled.mutex());
@@ -154,7 +139,7 @@ void bind_model(py::module_& module) {
           "bind",
           [](const std::shared_ptr<CompiledModel>& compiled, size_t signature,
              std::vector<Shape> shapes, std::optional<bool> release_gil) {
-            return std::make_unique<NativeRunner>(bind(compiled, signature, std::move(shapes)),
+            return std::make_unique<NativeRunner>(bind_run(compiled, signature, std::move(shapes)),
                                                   release_gil);
           },
           py::arg("signature"), py::arg("shapes"), py::arg("release_gil"))
@@ -163,7 +148,7 @@ void bind_model(py::module_& module) {
           [](const std::shared_ptr<CompiledModel>& compiled, size_t signature,
              std::vector<Shape> shapes, std::optional<bool> release_gil,
              std::vector<py::object> input_dtypes, std::vector<py::object> output_dtypes) {
-            return std::make_shared<DictRun>(bind(compiled, signature, std::move(shapes)),
+            return std::make_shared<DictRun>(bind_run(compiled, signature, std::move(shapes)),
                                              release_gil, input_dtypes, output_dtypes);
           },
           py::arg("signature"), py::arg("shapes"), py::arg("release_gil"), py::arg("input_dtypes"),

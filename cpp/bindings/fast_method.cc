@@ -1,9 +1,15 @@
 #include "fast_method.h"
 
-#include <cstddef>
+#include <pybind11/stl.h>
 
+#include <cstddef>
+#include <vector>
+
+#include "bind_run.h"
 #include "bindings.h"
 #include "errors.h"
+#include "litert/runtime/status.h"
+#include "numpy_array.h"
 #include "structmember.h"
 
 namespace py = pybind11;
@@ -35,8 +41,8 @@ std::shared_ptr<DictRun> fast_run_of(PyObject* instance) {
   if (Py_TYPE(found) != slot_type) {
     return nullptr;
   }
-  const void* const value = reinterpret_cast<py::detail::instance*>(found)->simple_value_holder[0];
-  return value == nullptr ? nullptr : static_cast<const FastSlot*>(value)->get();
+  void* const value = reinterpret_cast<py::detail::instance*>(found)->simple_value_holder[0];
+  return value == nullptr ? nullptr : static_cast<FastSlot*>(value)->get();
 }
 
 PyObject* call(PyObject* self, PyObject* const* arguments, size_t flags, PyObject* names) {
@@ -119,6 +125,19 @@ PyType_Spec spec = {"litert._native.FastMethod", sizeof(FastMethod), 0,
                         Py_TPFLAGS_METHOD_DESCRIPTOR,
                     slots};
 
+// NumPy's dtypes by slot; empty if one of them is none of NumPy's own.
+std::vector<py::object> own_dtypes(const std::vector<runtime::Slot>& tensors) {
+  std::vector<py::object> dtypes;
+  for (const runtime::Slot& slot : tensors) {
+    py::object dtype = numpy_dtype(slot.element_type);
+    if (!dtype) {
+      return {};
+    }
+    dtypes.push_back(std::move(dtype));
+  }
+  return dtypes;
+}
+
 py::object make_fast_method(const py::function& function) {
   static PyObject* const type = PyType_FromSpec(&spec);
   if (type == nullptr) {
@@ -135,10 +154,52 @@ py::object make_fast_method(const py::function& function) {
 
 }  // namespace
 
+void FastSlot::set(std::shared_ptr<DictRun> run) {
+  const Lock lock(mutex_);
+  is_set_ = true;
+  run_.swap(run);
+}
+
+std::shared_ptr<DictRun> FastSlot::get() {
+  {
+    const Lock lock(mutex_);
+    if (is_set_) {
+      return run_;
+    }
+  }
+  std::shared_ptr<DictRun> bound = bind_first();
+  const Lock lock(mutex_);
+  // Another thread may have been faster: its run stays.
+  if (!is_set_) {
+    is_set_ = true;
+    run_ = std::move(bound);
+  }
+  return run_;
+}
+
+std::shared_ptr<DictRun> FastSlot::bind_first() const {
+  const runtime::SignatureSpec& signature = compiled_->signature(0);
+  const std::vector<py::object> inputs = own_dtypes(signature.inputs);
+  const std::vector<py::object> outputs = own_dtypes(signature.outputs);
+  if (inputs.size() != signature.inputs.size() || outputs.size() != signature.outputs.size()) {
+    return nullptr;
+  }
+  try {
+    return std::make_shared<DictRun>(bind_run(compiled_, 0, file_shapes(*compiled_, 0)),
+                                     release_gil_, inputs, outputs);
+  } catch (const runtime::StatusError&) {
+    return nullptr;  // the way through Python says why
+  } catch (const runtime::ClosedError&) {
+    return nullptr;
+  }
+}
+
 void bind_fast_method(py::module_& module) {
   py::class_<FastSlot>(module, "FastSlot", py::is_final())
-      .def(py::init<>())
-      .def("set", &FastSlot::set, py::arg("run").none(true));
+      .def(py::init<std::shared_ptr<runtime::CompiledModel>, std::optional<bool>>(),
+           py::arg("compiled"), py::arg("release_gil"))
+      .def("set", &FastSlot::set, py::arg("run").none(true))
+      .def("get", &FastSlot::get);
   module.def("fast_method", &make_fast_method, py::arg("function"));
 }
 

@@ -5,35 +5,41 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "dict_run.h"
+#include "litert/runtime/compiled_model.h"
 
 namespace litert_native::bindings {
 
-// The run that Model.run tries first: the first signature at the shapes it was last run with.
+// The run that Model.run tries first: the first signature, at the shapes that it was last run with.
+// Until it is set, that is at the file's own shapes, bound on the first call.
 class FastSlot {
  public:
-  void set(std::shared_ptr<DictRun> run) {
-    const Lock lock(mutex_);
-    run_.swap(run);
-    // What `run` holds now is dropped behind the lock.
-  }
-  [[nodiscard]] std::shared_ptr<DictRun> get() const {
-    const Lock lock(mutex_);
-    return run_;
-  }
+  FastSlot(std::shared_ptr<runtime::CompiledModel> compiled, std::optional<bool> release_gil)
+      : compiled_(std::move(compiled)), release_gil_(release_gil) {}
+
+  void set(std::shared_ptr<DictRun> run);
+  // Null where there is none: after set(None), or where an input or output has a type that needs
+  // Python's hands or the file's shapes cannot be bound.
+  [[nodiscard]] std::shared_ptr<DictRun> get();
 
  private:
 #ifdef Py_GIL_DISABLED
   using Lock = std::lock_guard<std::mutex>;
 #else
-  // The GIL is the lock: both calls are made, and return, while holding it.
+  // The GIL is the lock.
   struct Lock {
     explicit Lock(std::mutex& /*unused*/) {}
   };
 #endif
-  mutable std::mutex mutex_;
+  [[nodiscard]] std::shared_ptr<DictRun> bind_first() const;
+
+  const std::shared_ptr<runtime::CompiledModel> compiled_;
+  const std::optional<bool> release_gil_;
+  std::mutex mutex_;
+  bool is_set_ = false;
   std::shared_ptr<DictRun> run_;
 };
 

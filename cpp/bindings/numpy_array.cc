@@ -57,6 +57,37 @@ py::object view_of(const std::shared_ptr<runtime::TensorMemory>& memory, const p
   return array;
 }
 
+py::object numpy_dtype(LiteRtElementType type) {
+  switch (type) {
+    case kLiteRtElementTypeBool:
+      return py::dtype::of<bool>();
+    case kLiteRtElementTypeInt8:
+      return py::dtype::of<int8_t>();
+    case kLiteRtElementTypeInt16:
+      return py::dtype::of<int16_t>();
+    case kLiteRtElementTypeInt32:
+      return py::dtype::of<int32_t>();
+    case kLiteRtElementTypeInt64:
+      return py::dtype::of<int64_t>();
+    case kLiteRtElementTypeUInt8:
+      return py::dtype::of<uint8_t>();
+    case kLiteRtElementTypeUInt16:
+      return py::dtype::of<uint16_t>();
+    case kLiteRtElementTypeUInt32:
+      return py::dtype::of<uint32_t>();
+    case kLiteRtElementTypeUInt64:
+      return py::dtype::of<uint64_t>();
+    case kLiteRtElementTypeFloat16:
+      return py::dtype("e");
+    case kLiteRtElementTypeFloat32:
+      return py::dtype::of<float>();
+    case kLiteRtElementTypeFloat64:
+      return py::dtype::of<double>();
+    default:
+      return {};
+  }
+}
+
 bool has_spare_bytes(PyObject* array, size_t size_bytes) {
   const ArrayFields fields = fields_of(array);
   const std::byte* const end = fields.data + size_bytes;

@@ -37,6 +37,9 @@ struct ArrayFields {
 // Whether the bytes behind the array's `size_bytes` that kernels may read can be read.
 [[nodiscard]] bool has_spare_bytes(PyObject* array, size_t size_bytes);
 
+// NumPy's own dtype of a type; a null object for packed types and those of ml_dtypes.
+[[nodiscard]] pybind11::object numpy_dtype(LiteRtElementType type);
+
 [[nodiscard]] std::vector<Py_ssize_t> to_python_shape(const runtime::Shape& shape);
 
 }  // namespace litert_native::bindings

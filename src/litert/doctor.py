@@ -52,7 +52,13 @@ _PACKAGES = (
     ("pillow", None, "only for images on the command line"),
     ("rich", None, "only for colours on the command line"),
 )
-_VARIABLES = ("LITERT_LIBRARY", "LITERT_BACKEND", "LITERT_KEEP_INPUTS", "LITERT_GUARD_BUFFERS")
+_VARIABLES = (
+    "LITERT_LIBRARY",
+    "LITERT_BACKEND",
+    "LITERT_KEEP_INPUTS",
+    "LITERT_CACHE_USER_ID",
+    "LITERT_GUARD_BUFFERS",
+)
 
 
 @dataclass(frozen=True, slots=True)

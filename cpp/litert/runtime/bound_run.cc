@@ -64,6 +64,7 @@ void BoundRun::run() {
   if (compiled_->bound() != this) {
     compiled_->apply_shapes(signature_, input_shapes_);
   }
+  compiled_->clear_cancel();
   const bool keep = may_keep_inputs_ && compiled_->bound() == this;
   const LiteRtStatus status =
       api_.run_compiled_model(compiled_->handle(), signature_, input_buffers_.size(),

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <vector>
 
 #include "litert/runtime/status.h"
 
@@ -43,8 +44,30 @@ class Descriptor {
   int value_;
 };
 
+// Up to this size a copy costs less than mapping, faulting in and unmapping.
+constexpr size_t kReadLimit = 64 * 1024;
+
 [[noreturn]] void throw_errno(const std::string& path) {
   throw StatusError(kFileIo, path + ": " + std::strerror(errno));
+}
+
+std::shared_ptr<const FileMapping> read(const Descriptor& descriptor, size_t size,
+                                        const std::string& path) {
+  const std::shared_ptr<std::vector<std::byte>> content =
+      std::make_shared<std::vector<std::byte>>(size);
+  size_t filled = 0;
+  while (filled < size) {
+    const ssize_t count = ::read(descriptor.value(), content->data() + filled, size - filled);
+    if (count < 0) {
+      throw_errno(path);
+    }
+    if (count == 0) {
+      break;
+    }
+    filled += static_cast<size_t>(count);
+  }
+  content->resize(filled);
+  return FileMapping::borrow(*content, content);
 }
 
 }  // namespace
@@ -62,6 +85,9 @@ std::shared_ptr<const FileMapping> FileMapping::open(const std::string& path) {
     throw StatusError(kInvalidFlatbuffer, path + ": the file is empty");
   }
   const size_t size = static_cast<size_t>(status.st_size);
+  if (size <= kReadLimit) {
+    return read(descriptor, size, path);
+  }
   void* const address =
       ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor.value(), /*offset=*/0);
   if (address == MAP_FAILED) {

@@ -16,7 +16,7 @@ namespace litert_native::runtime {
 // SIGBUS; replace a model file by renaming a new one over it.
 class FileMapping {
  public:
-  // Maps `path`. Throws StatusError 500 (file cannot be read) or 501 (empty).
+  // Maps `path`; a small file is read. Throws StatusError 500 (file cannot be read) or 501 (empty).
   static std::shared_ptr<const FileMapping> open(const std::string& path);
   // Borrows `bytes`; `owner` keeps them alive and unchanged.
   static std::shared_ptr<const FileMapping> borrow(std::span<const std::byte> bytes,

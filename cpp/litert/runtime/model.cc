@@ -90,18 +90,21 @@ std::shared_ptr<const Model> Model::load(std::shared_ptr<const FileMapping> mapp
   if (const std::string fault = find_fatal_quantization(file); !fault.empty()) {
     throw StatusError(kUnsupported, fault);
   }
-  if (const GraphFacts facts = check_graph(file); !facts.unsupported.empty()) {
+  GraphFacts facts = check_graph(file);
+  if (!facts.unsupported.empty()) {
     throw StatusError(kUnsupported, facts.unsupported, capture.text());
   }
   check(status, "load the model", capture.text());
-  return std::make_shared<const Model>(std::move(mapping), std::move(handle), std::move(file));
+  return std::make_shared<const Model>(std::move(mapping), std::move(handle), std::move(file),
+                                       std::move(facts));
 }
 
-Model::Model(std::shared_ptr<const FileMapping> mapping, ModelHandle handle, ModelFile file)
+Model::Model(std::shared_ptr<const FileMapping> mapping, ModelHandle handle, ModelFile file,
+             GraphFacts facts)
     : mapping_(std::move(mapping)),
       handle_(std::move(handle)),
       file_(std::move(file)),
-      facts_(check_graph(file_)) {
+      facts_(std::move(facts)) {
   if (file_.subgraphs.empty()) {
     throw StatusError(kInvalidFlatbuffer, "damaged model: it has no subgraph");
   }

@@ -43,7 +43,8 @@ class Model {
   // compiled model cannot run rightly.
   static std::shared_ptr<const Model> load(std::shared_ptr<const FileMapping> mapping);
 
-  Model(std::shared_ptr<const FileMapping> mapping, ModelHandle handle, ModelFile file);
+  Model(std::shared_ptr<const FileMapping> mapping, ModelHandle handle, ModelFile file,
+        GraphFacts facts);
   Model(const Model&) = delete;
   Model& operator=(const Model&) = delete;
 

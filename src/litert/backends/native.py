@@ -109,7 +109,7 @@ class NativeModel:
 
     __slots__ = (
         "_compiled",
-        "_described",
+        "_described_once",
         "_kept",
         "_lock",
         "_ports",
@@ -121,12 +121,12 @@ class NativeModel:
     def __init__(self, compiled: _native.CompiledModel, release_gil: bool | None) -> None:
         self._compiled = compiled
         self._release_gil = release_gil
-        self._described = {described[0]: described for described in compiled.describe_signatures()}
+        self._described_once: dict[str, Any] | None = None
         self._ports: dict[str, _Ports] = {}
         self._signatures: Mapping[str, Signature] | None = None
         self._kept: OrderedDict[Any, _native.DictRun] = OrderedDict()
         self._lock = threading.Lock()
-        self.fast = _native.FastSlot()
+        self.fast = _native.FastSlot(compiled, release_gil)
 
     @classmethod
     def open(
@@ -161,8 +161,16 @@ class NativeModel:
         return cls(compiled, release_gil)
 
     @property
+    def _described(self) -> dict[str, Any]:
+        """What the core says of the signatures, by key; a plain run does not need it."""
+        if self._described_once is None:
+            described = self._compiled.describe_signatures()
+            self._described_once = {signature[0]: signature for signature in described}
+        return self._described_once
+
+    @property
     def signatures(self) -> Mapping[str, Signature]:
-        """See ``BackendModel``; made on first use, which a plain run does not need."""
+        """See ``BackendModel``; made on first use."""
         if self._signatures is None:
             self._signatures = MappingProxyType(
                 {

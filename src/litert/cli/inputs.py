@@ -49,7 +49,7 @@ def read_inputs(values: Sequence[str], signature: Signature, seed: int) -> dict[
         for name, found in _read(value, signature, generator).items():
             if name in chosen:
                 raise OptionError(f"--input: {name!r} is given twice")
-            chosen[name] = found
+            chosen[name] = Input(_restore(found.array, signature.inputs[name]), found.source)
     return {
         name: chosen[name] if name in chosen else _random(info, None, generator)
         for name, info in signature.inputs.items()
@@ -119,6 +119,19 @@ def _load_npz(path: str) -> dict[str, npt.NDArray[Any]]:
     except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as err:
         # AttributeError, TypeError: a single array under the name of an archive.
         raise OptionError(f"{path}: cannot be read as a NumPy archive: {_reason(err)}") from err
+
+
+def _restore(array: npt.NDArray[Any], info: TensorInfo) -> npt.NDArray[Any]:
+    """Return float32 as what it stands for: files cannot hold the types of ml_dtypes."""
+    if array.dtype == np.float32 and is_extension_dtype(info.dtype):
+        return array.astype(info.dtype)
+    return array
+
+
+def is_extension_dtype(dtype: np.dtype[Any]) -> bool:
+    """Return whether a package other than NumPy (ml_dtypes) defines a dtype."""
+    registered_by_user = 2
+    return dtype.isbuiltin == registered_by_user
 
 
 def _reason(err: Exception) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from litert.arrays import unknown_name
-from litert.cli.inputs import Input, read_inputs
+from litert.cli.inputs import Input, is_extension_dtype, read_inputs
 from litert.cli.output import aligned, printable, show
 from litert.errors import OptionError
 from litert.model import Model
@@ -39,6 +39,7 @@ VALUE of --input is one of
                 tensors, 0..255 for uint8, 0..1 quantized for other quantized tensors
   random        seeded random values; open dimensions are 1
   random:2x3    the same with a shape
+In files float32 stands for bfloat16 and float8, which they cannot hold.
 Inputs that are not given are random. NAME= may be left out for a model with one input.
 """
 
@@ -137,12 +138,17 @@ def _save(path: str, outputs: Arrays) -> None:
     try:
         with zipfile.ZipFile(path, "w") as archive:
             for name, array in outputs.items():
-                # Text as bytes of one length: an object array could only be pickled.
-                plain = array.astype("S") if array.dtype == object else array
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
-                    np.lib.format.write_array(file, plain, allow_pickle=False)
+                    np.lib.format.write_array(file, _as_storable(array), allow_pickle=False)
     except OSError as err:
         raise OptionError(f"--output {path}: cannot be written: {err.strerror}") from err
+
+
+def _as_storable(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return what a file can hold: text as bytes of one length, bfloat16 and float8 as float32."""
+    if array.dtype == object:
+        return array.astype("S")
+    return array.astype(np.float32) if is_extension_dtype(array.dtype) else array
 
 
 def _describe(
