@@ -2,6 +2,7 @@
 #include <pybind11/stl.h>
 
 #include "bindings.h"
+#include "gil.h"
 #include "litert/runtime/bound_run.h"
 #include "litert/runtime/library.h"
 #include "litert/runtime/tensor_memory.h"
@@ -14,12 +15,11 @@ namespace litert_native::bindings {
 void bind_library(py::module_& module) {
   module.def(
       "open_library", [](const std::string& path) { runtime::open_library(path); }, py::arg("path"),
-      py::call_guard<py::gil_scoped_release>());
+      py::call_guard<GilRelease>());
   module.def("is_library_open", &runtime::is_library_open);
   module.def("library_path", [] { return runtime::library().path; });
   module.def("library_version", [] { return runtime::library().version; });
-  module.def("keeps_inputs_bound", &runtime::keeps_inputs_bound,
-             py::call_guard<py::gil_scoped_release>());
+  module.def("keeps_inputs_bound", &runtime::keeps_inputs_bound, py::call_guard<GilRelease>());
   module.attr("HOST_MEMORY_ALIGNMENT") = runtime::kHostMemoryAlignment;
   module.def(
       "has_spare_bytes",

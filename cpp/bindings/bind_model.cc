@@ -11,8 +11,10 @@
 #include "bind_run.h"
 #include "bindings.h"
 #include "dict_run.h"
+#include "gil.h"
 #include "litert/runtime/compiled_model.h"
 #include "native_runner.h"
+#include "numpy_array.h"
 
 namespace py = pybind11;
 
@@ -29,7 +31,7 @@ using runtime::Shape;
 std::shared_ptr<const FileMapping> borrow_buffer(const py::buffer& source) {
   const std::shared_ptr<py::buffer_info> info(
       std::make_unique<py::buffer_info>(source.request()).release(), [](py::buffer_info* held) {
-        const py::gil_scoped_acquire acquired;
+        const GilAcquire acquired;
         std::unique_ptr<py::buffer_info>(held).reset();
       });
   return FileMapping::borrow(
@@ -45,7 +47,7 @@ std::shared_ptr<CompiledModel> compile(const std::shared_ptr<const FileMapping>&
   CompiledModel* const address = compiled.get();
   return {address, [owner = std::move(compiled)](CompiledModel*) mutable {
             if (PyGILState_Check() != 0) {
-              const py::gil_scoped_release released;
+              const GilRelease released;
               owner.reset();
             } else {
               owner.reset();
@@ -93,7 +95,7 @@ std::vector<int> slot_types(const std::vector<runtime::Slot>& slots) {
 }
 
 void close(CompiledModel& compiled) {
-  const py::gil_scoped_release released;
+  const GilRelease released;
   const std::lock_guard lock(compiled.mutex());
   compiled.close();
 }
@@ -105,7 +107,7 @@ void bind_model(py::module_& module) {
       .def_static(
           "from_file",
           [](const std::string& path, int num_threads, bool use_xnnpack) {
-            const py::gil_scoped_release released;
+            const GilRelease released;
             return compile(FileMapping::open(path), num_threads, use_xnnpack);
           },
           py::arg("path"), py::arg("num_threads"), py::arg("use_xnnpack"))
@@ -113,7 +115,7 @@ void bind_model(py::module_& module) {
           "from_buffer",
           [](const py::buffer& source, int num_threads, bool use_xnnpack) {
             const std::shared_ptr<const FileMapping> mapping = borrow_buffer(source);
-            const py::gil_scoped_release released;
+            const GilRelease released;
             return compile(mapping, num_threads, use_xnnpack);
           },
           py::arg("source"), py::arg("num_threads"), py::arg("use_xnnpack"))
@@ -130,11 +132,21 @@ void bind_model(py::module_& module) {
             return slot_types(compiled.signature(signature).outputs);
           },
           py::arg("signature"))
+      .def(
+          "output_aliases",
+          [](const CompiledModel& compiled, size_t signature) {
+            std::vector<int> aliases;
+            for (const runtime::Slot& slot : compiled.signature(signature).outputs) {
+              aliases.push_back(slot.input_alias);
+            }
+            return aliases;
+          },
+          py::arg("signature"))
       .def("file_shapes", &file_shapes, py::arg("signature"))
       .def(
           "content_hash",
           [](const CompiledModel& compiled) { return compiled.model().mapping().content_hash(); },
-          py::call_guard<py::gil_scoped_release>())
+          py::call_guard<GilRelease>())
       .def(
           "bind",
           [](const std::shared_ptr<CompiledModel>& compiled, size_t signature,

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "bindings.h"
+#include "gil.h"
 #include "litert/runtime/profiler.h"
 
 namespace py = pybind11;
@@ -29,16 +30,15 @@ std::shared_ptr<CompiledModel> compile_with_profiling(const std::string& path, i
 
 void bind_profiler(py::module_& module) {
   module.def("compile_with_profiling", &compile_with_profiling, py::arg("path"),
-             py::arg("num_threads"), py::arg("use_xnnpack"),
-             py::call_guard<py::gil_scoped_release>());
+             py::arg("num_threads"), py::arg("use_xnnpack"), py::call_guard<GilRelease>());
   py::class_<Profiler>(module, "Profiler", py::is_final())
       .def(py::init<std::shared_ptr<CompiledModel>>(), py::arg("model"),
-           py::call_guard<py::gil_scoped_release>())
-      .def("start", &Profiler::start, py::call_guard<py::gil_scoped_release>())
+           py::call_guard<GilRelease>())
+      .def("start", &Profiler::start, py::call_guard<GilRelease>())
       // [(name, is operator, is in a delegate, microseconds)]
       .def("stop", [](Profiler& profiler) {
         const std::vector<runtime::ProfiledEvent> events = [&] {
-          const py::gil_scoped_release released;
+          const GilRelease released;
           return profiler.stop();
         }();
         py::list told;

@@ -5,6 +5,8 @@
 #include <mutex>
 #include <utility>
 
+#include "gil.h"
+
 namespace litert_native::bindings {
 
 std::vector<runtime::Shape> file_shapes(const runtime::CompiledModel& compiled, size_t signature) {
@@ -17,7 +19,7 @@ std::vector<runtime::Shape> file_shapes(const runtime::CompiledModel& compiled, 
 
 std::shared_ptr<runtime::BoundRun> bind_run(const std::shared_ptr<runtime::CompiledModel>& compiled,
                                             size_t signature, std::vector<runtime::Shape> shapes) {
-  const pybind11::gil_scoped_release released;
+  const GilRelease released;
   const std::lock_guard lock(compiled->mutex());
   (void)compiled->handle();
   return std::make_shared<runtime::BoundRun>(compiled, signature, std::move(shapes));

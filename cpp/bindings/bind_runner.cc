@@ -3,6 +3,7 @@
 
 #include "bindings.h"
 #include "errors.h"
+#include "gil.h"
 #include "guarded_run.h"
 #include "litert/runtime/element_type.h"
 #include "litert/runtime/status.h"
@@ -47,7 +48,7 @@ NativeRunner::NativeRunner(std::shared_ptr<runtime::BoundRun> run, std::optional
 
 NativeRunner::~NativeRunner() {
   // Waits for a run of another runner on the same model, which may be long.
-  const py::gil_scoped_release released;
+  const GilRelease released;
   run_.reset();
 }
 
@@ -90,7 +91,7 @@ void NativeRunner::bind_input(size_t slot, const py::object& array) {
   const ArrayFields fields = fields_of(array.ptr());
   // The array's own reference keeps its memory; it is dropped with the GIL held.
   std::shared_ptr<void> owner(py::object(array).release().ptr(), [](void* held) {
-    const py::gil_scoped_acquire acquired;
+    const GilAcquire acquired;
     Py_DECREF(static_cast<PyObject*>(held));
   });
   const std::span<std::byte> bytes(const_cast<std::byte*>(fields.data),
@@ -99,7 +100,7 @@ void NativeRunner::bind_input(size_t slot, const py::object& array) {
       runtime::TensorMemory::borrow(bytes, std::move(owner));
   // The binding that this one replaces may hold the last reference to an array.
   const std::shared_ptr<runtime::TensorMemory> replaced = run.input_memory(slot);
-  const py::gil_scoped_release released;
+  const GilRelease released;
   const std::lock_guard lock(run.compiled().mutex());
   run.bind_input(slot, std::move(memory));
 }
@@ -107,7 +108,7 @@ void NativeRunner::bind_input(size_t slot, const py::object& array) {
 void NativeRunner::close() {
   const BusyMark mark(is_busy_);
   std::shared_ptr<runtime::BoundRun> dropped = std::move(run_);
-  const py::gil_scoped_release released;
+  const GilRelease released;
   dropped.reset();
 }
 

@@ -10,6 +10,7 @@
 
 #include "bindings.h"
 #include "errors.h"
+#include "gil.h"
 #include "guarded_run.h"
 #include "litert/runtime/element_type.h"
 #include "litert/runtime/status.h"
@@ -41,12 +42,6 @@ class Pointers {
   T** data_ = inline_;
 };
 
-py::object interned(const std::string& text) {
-  PyObject* name = py::str(text).release().ptr();
-  PyUnicode_InternInPlace(&name);
-  return py::reinterpret_steal<py::object>(name);
-}
-
 std::vector<Py_ssize_t> shape_for_python(const runtime::Slot& slot, const runtime::Shape& shape,
                                          const runtime::TensorMemory& memory) {
   if (runtime::bits_of(slot.element_type) < 8) {
@@ -62,7 +57,7 @@ ResultPool make_pool(const runtime::BoundRun& run, const std::vector<py::object>
   for (const runtime::NamedSlot& named : signature.output_names) {
     const runtime::TensorMemory& memory = *run.output_memory(named.slot);
     specs.push_back(
-        {interned(named.name), dtypes[named.slot],
+        {to_python_name(named.name), dtypes[named.slot],
          shape_for_python(signature.outputs[named.slot], run.output_shape(named.slot), memory)});
     size_bytes += memory.size_bytes();
   }
@@ -81,7 +76,7 @@ DictRun::DictRun(std::shared_ptr<runtime::BoundRun> run, std::optional<bool> rel
   for (const runtime::NamedSlot& named : signature.input_names) {
     const std::shared_ptr<runtime::TensorMemory>& memory = run_->input_memory(named.slot);
     inputs_.push_back(
-        {interned(named.name), input_dtypes[named.slot],
+        {to_python_name(named.name), input_dtypes[named.slot],
          shape_for_python(signature.inputs[named.slot], run_->input_shape(named.slot), *memory),
          memory});
   }
@@ -92,7 +87,7 @@ DictRun::DictRun(std::shared_ptr<runtime::BoundRun> run, std::optional<bool> rel
 
 DictRun::~DictRun() {
   // Waits for a run under way on the same model, which may be long.
-  const py::gil_scoped_release released;
+  const GilRelease released;
   run_.reset();
 }
 
@@ -166,7 +161,7 @@ py::object DictRun::run(PyObject* values) {
 py::dict DictRun::output_shapes() const {
   py::dict shapes;
   for (const runtime::NamedSlot& named : run_->signature().output_names) {
-    shapes[py::str(named.name)] = py::tuple(py::cast(run_->output_shape(named.slot)));
+    shapes[to_python_name(named.name)] = py::tuple(py::cast(run_->output_shape(named.slot)));
   }
   return shapes;
 }

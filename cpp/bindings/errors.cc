@@ -3,6 +3,7 @@
 #include <string>
 
 #include "litert/runtime/status.h"
+#include "numpy_array.h"
 
 namespace py = pybind11;
 
@@ -14,7 +15,7 @@ void raise(const py::object& error) {
 }
 
 py::list lines_of(const std::string& text) {
-  return py::str(text).attr("splitlines")().cast<py::list>();
+  return to_python_name(text).attr("splitlines")().cast<py::list>();
 }
 
 }  // namespace
@@ -25,7 +26,7 @@ void set_python_error(const std::exception_ptr& exception) {
       std::rethrow_exception(exception);
     } catch (const runtime::StatusError& error) {
       raise(py::module_::import("litert.errors")
-                .attr("error_from_status")(error.status(), error.what(),
+                .attr("error_from_status")(error.status(), to_python_name(error.what()),
                                            lines_of(error.library_log())));
     } catch (const runtime::ClosedError& error) {
       raise(py::module_::import("litert.errors").attr("ClosedError")(error.what()));

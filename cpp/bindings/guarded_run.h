@@ -5,6 +5,7 @@
 
 #include <mutex>
 
+#include "gil.h"
 #include "gil_policy.h"
 #include "litert/runtime/bound_run.h"
 
@@ -34,7 +35,7 @@ void run_guarded(runtime::BoundRun& run, GilPolicy& policy, Work work, Hold hold
     }
   }
   [[maybe_unused]] const auto held = hold();
-  const pybind11::gil_scoped_release released;
+  const GilRelease released;
   const std::lock_guard lock(mutex);
   timed();
 }

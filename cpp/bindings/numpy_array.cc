@@ -1,5 +1,12 @@
 #include "numpy_array.h"
 
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
 namespace py = pybind11;
 
 namespace litert_native::bindings {
@@ -37,6 +44,16 @@ ArrayFields fields_of(PyObject* array) {
           proxy->descr,
           (proxy->flags & kWanted) == kWanted,
           (proxy->flags & kPlain) == kPlain && proxy->base == nullptr};
+}
+
+py::str to_python_name(const std::string& name) {
+  PyObject* text =
+      PyUnicode_DecodeUTF8(name.data(), static_cast<Py_ssize_t>(name.size()), "backslashreplace");
+  if (text == nullptr) {
+    throw py::error_already_set();
+  }
+  PyUnicode_InternInPlace(&text);
+  return py::reinterpret_steal<py::str>(text);
 }
 
 py::object new_array(const py::object& dtype, const std::vector<Py_ssize_t>& shape) {
@@ -88,6 +105,15 @@ py::object numpy_dtype(LiteRtElementType type) {
   }
 }
 
+// Asks the system, since touching the bytes could end the process. Where the question itself is
+// forbidden (some containers), an array's own extent is believed.
+static bool is_readable(const std::byte* address, size_t size) {
+  std::array<std::byte, 64> copied{};
+  iovec local{copied.data(), std::min(size, copied.size())};
+  iovec remote{const_cast<std::byte*>(address), local.iov_len};
+  return process_vm_readv(getpid(), &local, 1, &remote, 1, 0) >= 0 || errno != EFAULT;
+}
+
 bool has_spare_bytes(PyObject* array, size_t size_bytes) {
   const ArrayFields fields = fields_of(array);
   const std::byte* const end = fields.data + size_bytes;
@@ -110,7 +136,7 @@ bool has_spare_bytes(PyObject* array, size_t size_bytes) {
     const py::array whole = py::reinterpret_borrow<py::array>(base);
     if (outer.is_c_contiguous_and_aligned && outer.data <= fields.data &&
         end + runtime::kKernelOverread <= outer.data + whole.nbytes()) {
-      return true;
+      return is_readable(end, runtime::kKernelOverread);
     }
     base = py::detail::array_proxy(base)->base;
   }

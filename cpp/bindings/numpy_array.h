@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "litert/runtime/compiled_model.h"
@@ -25,6 +26,9 @@ struct ArrayFields {
 // Whether `object` is an ndarray (or a subclass).
 [[nodiscard]] bool is_array(PyObject* object);
 [[nodiscard]] ArrayFields fields_of(PyObject* array);
+
+// A name from a file, interned; bytes that are no UTF-8 are shown as \xNN.
+[[nodiscard]] pybind11::str to_python_name(const std::string& name);
 
 // A new uninitialised C-contiguous array. Throws error_already_set.
 [[nodiscard]] pybind11::object new_array(const pybind11::object& dtype,

@@ -113,9 +113,12 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        value: Any = version("litert-native")
+        try:
+            value: Any = version("litert-native")
+        except PackageNotFoundError:
+            value = "0.0.0"  # a source tree that is not installed
     elif name in _MODULE_OF:
         value = getattr(importlib.import_module(f"litert.{_MODULE_OF[name]}"), name)
     else:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +21,12 @@ from litert.errors import (
 from litert.tensor_info import Signature, TensorInfo
 
 _ALIGNMENT = 64
+# Dimensions are int32 in the library.
+_MAX_DIMENSION = 2**31 - 1
 
 
 def empty_aligned(
-    shape: int | tuple[int, ...], dtype: npt.DTypeLike = np.float32
+    shape: SupportsIndex | Iterable[SupportsIndex], dtype: npt.DTypeLike = np.float32
 ) -> npt.NDArray[Any]:
     """Make an array that ``Runner.bind_input`` can bind as it is.
 
@@ -43,21 +46,33 @@ def empty_aligned(
         >>> frame.ctypes.data % 64
         0
     """
-    dimensions = (shape,) if isinstance(shape, int) else tuple(shape)
+    try:
+        dimensions = as_shape(shape if isinstance(shape, Iterable) else (shape,))
+    except TypeError as err:
+        raise OptionError(f"shape: expected positive integers, got {shape!r}") from err
     resolved = np.dtype(dtype)
     if any(dimension < 1 for dimension in dimensions):
         raise OptionError(f"shape: expected positive dimensions, got {list(dimensions)}")
-    if resolved.hasobject:
+    if resolved.hasobject or resolved.itemsize == 0:
         raise OptionError(f"dtype: expected a fixed-size dtype, got {resolved}")
     size_bytes = math.prod(dimensions) * resolved.itemsize
     try:
-        from litert import _native
+        from litert._extension import native
     except ImportError:
         memory = np.zeros(size_bytes + 2 * _ALIGNMENT, np.uint8)
         start = -memory.ctypes.data % _ALIGNMENT
         return memory[start : start + size_bytes].view(resolved).reshape(dimensions)
-    aligned: npt.NDArray[Any] = _native.empty_aligned(dimensions, resolved, size_bytes)
+    aligned: npt.NDArray[Any] = native.empty_aligned(dimensions, resolved, size_bytes)
     return aligned
+
+
+def as_shape(shape: Iterable[SupportsIndex]) -> tuple[int, ...]:
+    """Return a shape as plain ints.
+
+    Raises:
+        TypeError: A dimension is no integer.
+    """
+    return tuple(operator.index(dimension) for dimension in shape)
 
 
 def list_names(names: Iterable[str]) -> str:
@@ -133,7 +148,24 @@ def check_array(info: TensorInfo, value: Any, *, quantize: bool = False) -> npt.
             hint = "pass quantize=True to convert floats"
         raise TensorTypeError(_expected(info, array, hint))
     check_shape(info, array.shape, array.dtype)
+    if info.type.is_packed and array.size:
+        _check_range(info, array)
     return array if array.flags.c_contiguous and array.flags.aligned else array.copy(order="C")
+
+
+def _check_range(info: TensorInfo, array: npt.NDArray[Any]) -> None:
+    """Refuse values that do not fit into a packed type's few bits.
+
+    Raises:
+        TensorTypeError: There is one; the message names it.
+    """
+    low, high = info.type.integer_range
+    for value in (int(array.min()), int(array.max())):
+        if not low <= value <= high:
+            raise TensorTypeError(
+                f"tensor {info.name!r}: expected {info.element_type} values from {low} to {high}, "
+                f"got {value}"
+            )
 
 
 def check_shape(
@@ -145,11 +177,14 @@ def check_shape(
         TensorShapeError: It does not fit.
     """
     wanted = info.shape
-    fits = len(shape) == len(wanted) and all(
-        want in (-1, got) for want, got in zip(wanted, shape, strict=True)
-    )
-    if fits:
-        return
+    if len(shape) == len(wanted):
+        pairs = list(zip(wanted, shape, strict=True))
+        if any(want == -1 and got < 1 for want, got in pairs):
+            raise TensorShapeError(
+                f"tensor {info.name!r}: expected positive dimensions, got {list(shape)}"
+            )
+        if all(want == got or (want == -1 and got <= _MAX_DIMENSION) for want, got in pairs):
+            return
     hint = ""
     if (1, *shape) == wanted or (len(shape) + 1 == len(wanted) and wanted[0] in (1, -1)):
         hint = "add a batch axis"
@@ -256,6 +291,7 @@ def _as_array(info: TensorInfo, value: Any) -> npt.NDArray[Any]:
 
 
 def _expected(info: TensorInfo, array: npt.NDArray[Any], hint: str) -> str:
-    return (
-        f"tensor {info.name!r}: expected {info}, got {array.dtype.name}{list(array.shape)}; {hint}"
-    )
+    name = array.dtype.name
+    if not array.dtype.isnative:
+        name += f" in foreign byte order ({array.dtype.str!r})"
+    return f"tensor {info.name!r}: expected {info}, got {name}{list(array.shape)}; {hint}"

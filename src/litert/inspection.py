@@ -129,7 +129,7 @@ def inspect_model(source: str | os.PathLike[str] | Buffer) -> ModelSummary:
 
     Example:
         >>> inspect_model("add.tflite").operators
-        {'ADD': 1}
+        {'ADD': 1, 'MUL': 1}
     """
     check_source(source)
     with ExitStack() as stack:

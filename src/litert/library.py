@@ -67,6 +67,9 @@ def load_library(path: str | os.PathLike[str] | None = None) -> None:
             another one is in use already; or the extension module is missing.
     """
     native = import_extension()
+    # Without the lock where there is nothing to do: a fork may leave it locked in the child.
+    if path is None and native.is_library_open():
+        return
     with _load_lock:
         if path is not None:
             native.open_library(os.path.abspath(os.fspath(path)))
@@ -97,10 +100,10 @@ def import_extension() -> ModuleType:
         LibraryError: It is not installed for this Python, or does not load.
     """
     try:
-        from litert import _native
+        from litert._extension import native
     except ImportError as err:
         raise LibraryError(f"the extension module litert._native does not load: {err}") from err
-    return _native
+    return native
 
 
 def _distribution_version(path: str) -> str | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy.typing as npt
 
-from litert.arrays import check_inputs, check_shape, unknown_name
+from litert.arrays import as_shape, check_inputs, check_shape, unknown_name
 from litert.backends.choose import open_model
 from litert.errors import ClosedError, OptionError, TensorShapeError
 from litert.options import Backend, CpuOptions, check_backend
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from litert._native import fast_method
 else:
     try:
-        from litert._native import fast_method
+        from litert._extension import native
+
+        fast_method = native.fast_method
     except ImportError:
 
         def fast_method(function):
@@ -75,6 +77,7 @@ class Model:
         "_backend_reason",
         "_executor",
         "_executor_lock",
+        "_executor_pid",
         "_fast",
         "_is_closed",
     )
@@ -91,6 +94,7 @@ class Model:
         self._is_closed = True  # until everything below has succeeded
         self._executor: ThreadPoolExecutor | None = None
         self._executor_lock = threading.Lock()
+        self._executor_pid = 0
         if num_threads is not None:
             if cpu is not None:
                 raise OptionError("num_threads: give it inside cpu=CpuOptions(...), not twice")
@@ -152,6 +156,10 @@ class Model:
             ClosedError: After ``close``.
         """
         self._check_open()
+        if signature is not None and not quantize:
+            again = self._backend_model.run_again(signature, inputs)
+            if again is not None:
+                return again
         chosen = self._signature(signature)
         arrays = check_inputs(chosen, inputs, quantize=quantize)
         outputs = self._backend_model.run(chosen.key, arrays)
@@ -209,12 +217,13 @@ class Model:
             info = chosen.inputs.get(name)
             if info is None:
                 raise unknown_name("input", name, chosen.inputs)
-            shape = tuple(asked)
-            check_shape(info, shape)
-            if any(dimension < 1 for dimension in shape):
+            try:
+                shape = as_shape(asked)
+            except TypeError as err:
                 raise TensorShapeError(
-                    f"tensor {name!r}: expected positive dimensions, got {list(shape)}"
-                )
+                    f"tensor {name!r}: expected a shape for {info}, got {asked!r}"
+                ) from err
+            check_shape(info, shape)
             complete[name] = shape
         return Runner(self._backend_model.bind(chosen.key, complete), chosen, complete)
 
@@ -263,8 +272,10 @@ class Model:
 
         with self._executor_lock:
             self._check_open()
-            if self._executor is None:
+            # A forked child has the pool, but not its thread.
+            if self._executor is None or self._executor_pid != os.getpid():
                 self._executor = ThreadPoolExecutor(1, thread_name_prefix="litert")
+                self._executor_pid = os.getpid()
             return self._executor
 
     def _check_open(self) -> None:

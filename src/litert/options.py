@@ -37,12 +37,12 @@ class CpuOptions:
             raise OptionError(f"kernels: expected 'xnnpack' or 'builtin', got {self.kernels!r}")
 
 
-def check_backend(backend: str) -> Backend:
-    """Return ``backend`` if it names one.
+def check_backend(backend: str, name: str = "backend") -> Backend:
+    """Return ``backend`` if it names one; ``name`` is where it came from.
 
     Raises:
         OptionError: It does not.
     """
     if backend not in ("auto", "native", "reference"):
-        raise OptionError(f"backend: expected 'auto', 'native' or 'reference', got {backend!r}")
+        raise OptionError(f"{name}: expected 'auto', 'native' or 'reference', got {backend!r}")
     return backend  # type: ignore[return-value]

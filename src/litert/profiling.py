@@ -82,7 +82,7 @@ def profile_operators(
         >>> [(operator.name, operator.num_calls) for operator in profile.operators]
         [('Add (ND)', 1)]
     """
-    from litert import _native
+    from litert._extension import native as _native
     from litert.library import load_library
 
     load_library()

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from litert.arrays import check_bindable, unknown_name
 from litert.backends.protocol import BackendRunner, Shapes
-from litert.errors import ClosedError
+from litert.errors import ClosedError, ExecutionError
 from litert.tensor_info import Signature
 
 
@@ -123,8 +123,13 @@ class Runner:
         self._check_open()
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
+    def __exit__(self, exc_type: object, *exc_info: object) -> None:
+        try:
+            self.close()
+        except ExecutionError:
+            # A run goes on (its await was cancelled); the error under way says more than that.
+            if exc_type is None:
+                raise
 
     def __repr__(self) -> str:
         state = " closed" if self._is_closed else ""

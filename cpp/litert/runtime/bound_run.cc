@@ -66,10 +66,12 @@ void BoundRun::run() {
   }
   compiled_->clear_cancel();
   const bool keep = may_keep_inputs_ && compiled_->bound() == this;
-  const LiteRtStatus status =
-      api_.run_compiled_model(compiled_->handle(), signature_, input_buffers_.size(),
-                              keep ? kept_inputs_.data() : input_buffers_.data(),
-                              output_buffers_.size(), output_buffers_.data());
+  LiteRtCompiledModel const handle = compiled_->handle();
+  const LiteRtStatus status = without_exceptions([&] {
+    return api_.run_compiled_model(handle, signature_, input_buffers_.size(),
+                                   keep ? kept_inputs_.data() : input_buffers_.data(),
+                                   output_buffers_.size(), output_buffers_.data());
+  });
   compiled_->set_bound(status == kLiteRtStatusOk ? this : nullptr);
   if (status != kLiteRtStatusOk) {
     compiled_->check_run(status, "run the model");

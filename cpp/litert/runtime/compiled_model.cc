@@ -2,7 +2,6 @@
 
 #include <cstdlib>
 #include <cstring>
-#include <exception>
 #include <utility>
 
 #include "litert/runtime/environment.h"
@@ -46,20 +45,11 @@ OptionsHandle make_options(const CompileOptions& options) {
   return created;
 }
 
-// A few of the library's C functions let C++ exceptions out (std::logic_error over repeated names).
-template <typename Call>
-LiteRtStatus without_exceptions(Call call) {
-  try {
-    return call();
-  } catch (const std::exception&) {
-    return kLiteRtStatusErrorRuntimeFailure;
-  }
-}
-
 }  // namespace
 
 std::shared_ptr<CompiledModel> CompiledModel::compile(std::shared_ptr<const Model> model,
                                                       const CompileOptions& options) {
+  const ForkGuard guard;
   const StderrCapture capture;
   const OptionsHandle compile_options = make_options(options);
   LiteRtCompiledModel raw = nullptr;

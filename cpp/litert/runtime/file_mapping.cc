@@ -27,10 +27,11 @@ namespace {
 constexpr int kFileIo = 500;
 constexpr int kInvalidFlatbuffer = 501;
 
+// Opened without blocking: a pipe would wait for its other end.
 class Descriptor {
  public:
   explicit Descriptor(const std::string& path)
-      : value_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
+      : value_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {}
   ~Descriptor() {
     if (value_ >= 0) {
       ::close(value_);

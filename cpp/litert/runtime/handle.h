@@ -4,6 +4,7 @@
 #include <memory>
 #include <type_traits>
 
+#include "litert/runtime/fork_guard.h"
 #include "litert/runtime/library.h"
 
 namespace litert_native::runtime {
@@ -13,6 +14,7 @@ template <auto Member>
 struct Destroy {
   template <typename T>
   void operator()(T* object) const noexcept {
+    const ForkGuard guard;
     (library().*Member)(object);
   }
 };

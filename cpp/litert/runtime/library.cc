@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <memory>
 #include <mutex>
@@ -17,8 +18,9 @@ namespace {
 constexpr int kDynamicLoading = 502;
 
 std::mutex open_mutex;
-// Written once under open_mutex and never destroyed: runs may still be under way at exit.
-const Library* opened = nullptr;
+// Written once under open_mutex and never destroyed: runs may still be under way at exit. Read
+// without the mutex, which a fork may leave locked in the child.
+std::atomic<const Library*> opened = nullptr;
 
 template <typename Function>
 Function resolve(void* handle, const char* symbol, const std::string& path) {
@@ -43,6 +45,16 @@ std::string version_by_symbols(void* handle) {
   return "2.1.6";
 }
 
+// A flag for dlopen where another LiteRT library is loaded for everybody, as `import
+// ai_edge_litert` does with its own: the functions of one release would call those of the other.
+int own_symbols_first() {
+#ifdef RTLD_DEEPBIND
+  return dlsym(RTLD_DEFAULT, "LiteRtCreateEnvironment") != nullptr ? RTLD_DEEPBIND : 0;
+#else
+  return 0;
+#endif
+}
+
 uid_t user_id = 0;
 
 // The library asks the system for the user's id in every run (to schedule NPUs by it), and that
@@ -62,14 +74,14 @@ void answer_user_id_from_memory(void* handle) {
 
 const Library& open_library(const std::string& path) {
   const std::lock_guard lock(open_mutex);
-  if (opened != nullptr) {
-    if (opened->path == path) {
-      return *opened;
+  if (const Library* const present = opened.load(); present != nullptr) {
+    if (present->path == path) {
+      return *present;
     }
-    throw StatusError(kDynamicLoading, "cannot load " + path + ": " + opened->path +
+    throw StatusError(kDynamicLoading, "cannot load " + path + ": " + present->path +
                                            " is already in use in this process");
   }
-  void* const handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  void* const handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | own_symbols_first());
   if (handle == nullptr) {
     const char* const reason = dlerror();
     throw StatusError(kDynamicLoading, std::string("cannot load the LiteRT library: ") +
@@ -84,21 +96,18 @@ const Library& open_library(const std::string& path) {
   answer_user_id_from_memory(handle);
   table->path = path;
   table->version = version_by_symbols(handle);
-  opened = table.release();
-  return *opened;
+  opened.store(table.release());
+  return *opened.load();
 }
 
-bool is_library_open() {
-  const std::lock_guard lock(open_mutex);
-  return opened != nullptr;
-}
+bool is_library_open() { return opened.load() != nullptr; }
 
 const Library& library() {
-  const std::lock_guard lock(open_mutex);
-  if (opened == nullptr) {
+  const Library* const present = opened.load(std::memory_order_acquire);
+  if (present == nullptr) {
     throw StatusError(kDynamicLoading, "no LiteRT library is loaded");
   }
-  return *opened;
+  return *present;
 }
 
 }  // namespace litert_native::runtime

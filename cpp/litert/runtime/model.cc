@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "litert/runtime/data_flow_check.h"
 #include "litert/runtime/element_type.h"
 #include "litert/runtime/environment.h"
 #include "litert/runtime/naming.h"
@@ -69,12 +70,14 @@ std::vector<NamedSlot> name_by_tensor(const std::vector<Slot>& slots, const File
 std::shared_ptr<const Model> Model::load(std::shared_ptr<const FileMapping> mapping) {
   const std::span<const std::byte> bytes = mapping->bytes();
   check_identifier(bytes);
+  const ForkGuard guard;
   const StderrCapture capture;
   LiteRtModel raw = nullptr;
   // From the buffer, never from the file: only this call verifies the flatbuffer, the others crash
   // on a damaged one (LiteRT issue 10080).
-  const LiteRtStatus status =
-      library().create_model_from_buffer(environment(), bytes.data(), bytes.size(), &raw);
+  const LiteRtStatus status = without_exceptions([&] {
+    return library().create_model_from_buffer(environment(), bytes.data(), bytes.size(), &raw);
+  });
   ModelHandle handle(raw);
   if (status != kLiteRtStatusOk && status != kLiteRtStatusErrorUnsupported) {
     // Whatever else it says (InvalidArgument for a bad length), it is about the bytes.
@@ -89,6 +92,9 @@ std::shared_ptr<const Model> Model::load(std::shared_ptr<const FileMapping> mapp
   }
   if (const std::string fault = find_fatal_quantization(file); !fault.empty()) {
     throw StatusError(kUnsupported, fault);
+  }
+  if (const std::string fault = find_broken_data_flow(file); !fault.empty()) {
+    throw StatusError(kInvalidFlatbuffer, "damaged model: " + fault);
   }
   GraphFacts facts = check_graph(file);
   if (!facts.unsupported.empty()) {
@@ -201,6 +207,13 @@ std::string Model::why_unsupported(const SignatureSpec& signature) const {
     if (std::string reason = check_slot(slot); !reason.empty()) {
       return reason;
     }
+  }
+  if (std::any_of(signature.input_names.begin(), signature.input_names.end(),
+                  [](const NamedSlot& named) { return named.name.empty(); }) ||
+      std::any_of(signature.output_names.begin(), signature.output_names.end(),
+                  [](const NamedSlot& named) { return named.name.empty(); })) {
+    // The library hands out a null name then.
+    return "signature '" + signature.key + "' has a tensor without a name";
   }
   if (signature.input_names.size() != signature.inputs.size()) {
     return "signature '" + signature.key + "' leaves inputs of its graph without a name";

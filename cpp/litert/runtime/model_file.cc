@@ -111,7 +111,9 @@ FileTensor read_tensor(const Table& table, const std::vector<bool>& buffer_has_d
   tensor.is_variable = table.scalar<uint8_t>(f::kIsVariable, 0) != 0;
   const uint32_t buffer = table.scalar<uint32_t>(f::kBuffer, 0);
   tensor.is_constant = (buffer < buffer_has_data.size() && buffer_has_data[buffer]) ||
-                       table.scalar<uint32_t>(f::kExternalBuffer, 0) != 0;
+                       table.scalar<uint32_t>(f::kExternalBuffer, 0) != 0 ||
+                       // Without values there is no data to have.
+                       std::find(tensor.shape.begin(), tensor.shape.end(), 0) != tensor.shape.end();
   if (table.has(f::kQuantization)) {
     read_quantization(table.table(f::kQuantization), tensor);
   }

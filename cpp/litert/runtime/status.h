@@ -1,6 +1,7 @@
 // The one place where a LiteRtStatus becomes an exception.
 #pragma once
 
+#include <exception>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -36,5 +37,16 @@ class ClosedError : public std::runtime_error {
 
 // Throws StatusError unless `status` is Ok. `what` is what we were doing: "load model".
 void check(LiteRtStatus status, std::string_view what, std::string_view library_log = {});
+
+// Makes one of those calls of the library that let C++ exceptions out of a C function on damaged
+// models (std::logic_error over repeated or missing names, bounds checks of 2.1.6).
+template <typename Call>
+LiteRtStatus without_exceptions(Call call) {
+  try {
+    return call();
+  } catch (const std::exception&) {
+    return kLiteRtStatusErrorRuntimeFailure;
+  }
+}
 
 }  // namespace litert_native::runtime

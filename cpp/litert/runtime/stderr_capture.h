@@ -12,7 +12,7 @@
 
 namespace litert_native::runtime {
 
-// RAII, nests, safe in several threads at once.
+// RAII, nests, safe in several threads at once. Made under a ForkGuard, so that no fork meets it.
 class StderrCapture {
  public:
   StderrCapture();

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import mmap
 import os
 import warnings
 
@@ -13,15 +12,17 @@ from litert.errors import (
     FileFormatError,
     LibraryError,
     LiteRTError,
+    ModelError,
     UnsupportedModelError,
 )
-from litert.file_format import check_source
 from litert.options import Backend, CpuOptions, check_backend
-from litert.unrunnable import explain_unrunnable
 
 _log = logging.getLogger("litert")
 
 _warned: set[str] = set()
+
+# LiteRtStatus: the model is sound, the compiled model must not run it.
+_UNSUPPORTED = 5
 
 
 def open_model(
@@ -39,12 +40,25 @@ def open_model(
         The model, the backend's name, and why it was chosen.
 
     Raises:
-        LiteRTError: The one that says why the model cannot be opened.
+        LiteRTError: The one that says why the model cannot be opened; it names the file.
     """
+    try:
+        return _choose(source, options, backend, release_gil)
+    except ModelError as err:
+        if isinstance(source, bytes) or repr(source) in str(err):
+            raise
+        raise type(err)(
+            f"model {source!r}: {err}", status=err.status, library_log=err.library_log
+        ) from err
+
+
+def _choose(
+    source: str | bytes, options: CpuOptions, backend: Backend, release_gil: bool | None
+) -> tuple[BackendModel, str, str]:
     chosen_by = f"backend={backend!r}"
     if backend == "auto" and os.environ.get("LITERT_BACKEND"):
         chosen_by = f"LITERT_BACKEND={os.environ['LITERT_BACKEND']}"
-        backend = check_backend(os.environ["LITERT_BACKEND"])
+        backend = check_backend(os.environ["LITERT_BACKEND"], "LITERT_BACKEND")
     if backend == "reference":
         return _open_reference(source, options), "reference", f"chosen by {chosen_by}"
     try:
@@ -73,16 +87,33 @@ def _open_native(
         return NativeModel.open(source, options, release_gil)
     except FileFormatError:
         # Says what it is instead, where that is known: a directory, ONNX, a truncated file.
+        from litert.file_format import check_source
+
         check_source(source)
         raise
     except LibraryError:
         raise
     except LiteRTError as err:
-        raise _explained(source, err) from err
+        explained = _explained(source, err)
+        if explained is err and not err.library_log and err.status != _UNSUPPORTED:
+            # The library refused it without a word; the Interpreter names the operator.
+            explained = _refusal_of_reference(source, options) or err
+        raise explained from err
+
+
+def _refusal_of_reference(source: str | bytes, options: CpuOptions) -> LiteRTError | None:
+    try:
+        _open_reference(source, options).close()
+    except LibraryError:
+        return None
+    except LiteRTError as err:
+        return err
+    return None
 
 
 def _open_reference(source: str | bytes, options: CpuOptions) -> BackendModel:
     from litert.backends.reference import ReferenceModel
+    from litert.file_format import check_source
 
     check_source(source)
     try:
@@ -100,21 +131,22 @@ def _open_reference_instead(
     except LibraryError:
         raise native_error from None
     except LiteRTError as err:
-        # The reference knows more of a model that was left to it, or that the library refused
-        # without a word.
-        is_better = _is_left_to_reference(native_error) or not native_error.library_log
-        raise (err if is_better else native_error) from None
+        # A model left to the reference on purpose fails with the reference's reason.
+        raise (err if _is_left_to_reference(native_error) else native_error) from None
     _log.debug("%s runs on the reference backend: %s", _describe(source), native_error)
     return model, "reference", str(native_error)
 
 
 def _is_left_to_reference(error: LiteRTError) -> bool:
-    unsupported = 5
-    return isinstance(error, UnsupportedModelError) and error.status == unsupported
+    return isinstance(error, UnsupportedModelError) and error.status == _UNSUPPORTED
 
 
 def _explained(source: str | bytes, err: LiteRTError) -> LiteRTError:
     """Return an error that says what the file tells of why it cannot run, else ``err`` itself."""
+    import mmap
+
+    from litert.unrunnable import explain_unrunnable
+
     if isinstance(source, bytes):
         explanation = explain_unrunnable(source)
     else:

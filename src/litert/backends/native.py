@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from litert import _native
+from litert._extension import native as _native
 from litert.backends.protocol import Arrays, Shapes
 from litert.element_types import ELEMENT_TYPE_BY_NUMBER, ElementType, pack, unpack
 from litert.errors import (
@@ -50,7 +51,14 @@ def _quantization(
 class _Ports:
     """The slots of one signature: which name, type and dtype each has."""
 
-    __slots__ = ("has_packed", "input_dtypes", "input_slots", "output_dtypes", "output_slots")
+    __slots__ = (
+        "aliases",
+        "has_packed",
+        "input_dtypes",
+        "input_slots",
+        "output_dtypes",
+        "output_slots",
+    )
 
     def __init__(self, compiled: _native.CompiledModel, index: int, described: Any) -> None:
         _, inputs, outputs = described
@@ -59,6 +67,8 @@ class _Ports:
         self.input_dtypes = [_memory_dtype(kind) for kind in input_types]
         self.output_dtypes = [_memory_dtype(kind) for kind in output_types]
         self.has_packed = any(kind.is_packed for kind in input_types + output_types)
+        # By output slot: the slot of the input that the output is, or -1.
+        self.aliases = compiled.output_aliases(index)
         self.input_slots = {name: slot for name, slot, *_ in inputs}
         self.output_slots = {name: slot for name, slot, *_ in outputs}
 
@@ -66,7 +76,7 @@ class _Ports:
 class NativeRunner:
     """One signature at one set of shapes. One thread at a time: a second call raises."""
 
-    __slots__ = ("_ports", "_runner", "inputs", "outputs", "run")
+    __slots__ = ("_inputs", "_outputs", "_ports", "_runner", "inputs", "outputs", "run")
 
     inputs: Mapping[str, npt.NDArray[Any]]
     outputs: Mapping[str, npt.NDArray[Any]]
@@ -76,17 +86,12 @@ class NativeRunner:
         self._runner = runner
         self._ports = ports
         self.run = runner.run
-        self._make_views()
-
-    def _make_views(self) -> None:
-        inputs = self._runner.input_views(self._ports.input_dtypes)
-        outputs = self._runner.output_views(self._ports.output_dtypes)
-        self.inputs = MappingProxyType(
-            {name: inputs[slot] for name, slot in self._ports.input_slots.items()}
-        )
-        self.outputs = MappingProxyType(
-            {name: outputs[slot] for name, slot in self._ports.output_slots.items()}
-        )
+        inputs = runner.input_views(ports.input_dtypes)
+        outputs = runner.output_views(ports.output_dtypes)
+        self._inputs = {name: inputs[slot] for name, slot in ports.input_slots.items()}
+        self._outputs = {name: outputs[slot] for name, slot in ports.output_slots.items()}
+        self.inputs = MappingProxyType(self._inputs)
+        self.outputs = MappingProxyType(self._outputs)
 
     def bind_input(self, name: str, array: npt.NDArray[Any]) -> None:
         """See ``BackendRunner``."""
@@ -95,9 +100,13 @@ class NativeRunner:
                 f"tensor {name!r}: the array ends where its memory may end, and kernels read up "
                 "to 16 bytes past an input; copy it into an array from litert.empty_aligned"
             )
-        self._runner.bind_input(self._ports.input_slots[name], array)
+        slot = self._ports.input_slots[name]
+        self._runner.bind_input(slot, array)
+        self._inputs[name] = array
         # An output that is this input lies in the new memory too.
-        self._make_views()
+        for output, output_slot in self._ports.output_slots.items():
+            if self._ports.aliases[output_slot] == slot:
+                self._outputs[output] = array
 
     def close(self) -> None:
         """See ``BackendRunner``."""
@@ -111,6 +120,7 @@ class NativeModel:
         "_compiled",
         "_described_once",
         "_kept",
+        "_latest",
         "_lock",
         "_ports",
         "_release_gil",
@@ -125,6 +135,7 @@ class NativeModel:
         self._ports: dict[str, _Ports] = {}
         self._signatures: Mapping[str, Signature] | None = None
         self._kept: OrderedDict[Any, _native.DictRun] = OrderedDict()
+        self._latest: dict[str, _native.DictRun] = {}
         self._lock = threading.Lock()
         self.fast = _native.FastSlot(compiled, release_gil)
 
@@ -154,7 +165,8 @@ class NativeModel:
             else _native.CompiledModel.from_buffer
         )
         try:
-            compiled = make(source, options.num_threads, use_xnnpack)
+            # As bytes, a path may hold what is no text.
+            compiled = make(os.fsencode(source), options.num_threads, use_xnnpack)
         except ExecutionError as err:
             # The library has no status of its own for "this model cannot be prepared".
             raise ModelError(str(err), status=err.status, library_log=err.library_log) from err
@@ -194,6 +206,11 @@ class NativeModel:
             )
         return NativeRunner(runner, self._ports_of(signature))
 
+    def run_again(self, signature: str, inputs: Any) -> Arrays | None:
+        """See ``BackendModel``."""
+        run = self._latest.get(signature)
+        return None if run is None else run.run(inputs)
+
     def run(self, signature: str, inputs: Arrays) -> Arrays:
         """See ``BackendModel``."""
         infos = self.signatures[signature]
@@ -217,6 +234,7 @@ class NativeModel:
         self._compiled.close()
         with self._lock:
             self._kept.clear()
+            self._latest.clear()
             self.fast.set(None)
 
     def content_hash(self) -> str:
@@ -243,8 +261,10 @@ class NativeModel:
             if len(self._kept) > _MAX_KEPT_RUNS:
                 self._kept.popitem(last=False)
             # Packed types need Python's hands, every call.
-            if signature == next(iter(self._described)) and not ports.has_packed:
-                self.fast.set(run)
+            if not ports.has_packed:
+                self._latest[signature] = run
+                if signature == next(iter(self._described)):
+                    self.fast.set(run)
         return run
 
     def _index(self, signature: str) -> int:

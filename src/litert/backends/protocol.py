@@ -54,6 +54,9 @@ class BackendModel(Protocol):
     def fast(self) -> object:
         """What ``fast_method`` looks for in a model: a ``_native.FastSlot``, or None."""
 
+    def run_again(self, signature: str, inputs: Any) -> Arrays | None:
+        """Run as last time, if the inputs fit exactly as they are; else do nothing, return None."""
+
     def run(self, signature: str, inputs: Arrays) -> Arrays:
         """Run once on arrays that are already checked: complete, right dtype and rank, C order.
 

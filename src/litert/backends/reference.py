@@ -9,8 +9,9 @@ from __future__ import annotations
 import mmap
 import os
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -32,9 +33,11 @@ from litert.backends._interpreter import (
     write,
 )
 from litert.backends.protocol import Arrays, Shapes
+from litert.data_flow_check import find_broken_data_flow
 from litert.element_types import ELEMENT_TYPES, pack, unpack
 from litert.errors import (
     ClosedError,
+    ExecutionError,
     FileFormatError,
     ModelError,
     SignatureError,
@@ -103,7 +106,11 @@ class ReferenceModel:
             LibraryError: There is no Interpreter.
         """
         source = _as_interpreter_source(source)
-        entries = _read_entries(source)
+        entries, reads_variables = _read_entries(source)
+        if reads_variables:
+            # XNNPACK writes past its buffers where a resource variable is read at another size
+            # than the file says; the plain kernels do not.
+            options = replace(options, kernels="builtin")
         try:
             with captured_library_output() as output:
                 interpreter = make_interpreter(source, options)
@@ -120,6 +127,9 @@ class ReferenceModel:
     @property
     def fast(self) -> None:
         """None: there is no way around the checks here."""
+
+    def run_again(self, signature: str, inputs: Any) -> None:
+        """Do nothing: every input is checked here."""
 
     def run(self, signature: str, inputs: Arrays) -> Arrays:
         """Run once.
@@ -230,6 +240,7 @@ class ReferenceRunner:
             name: _zeros(info, output_shapes[name])
             for name, info in entry.signature.outputs.items()
         }
+        self._busy = threading.Lock()
         self._is_closed = False
 
     @property
@@ -253,9 +264,7 @@ class ReferenceRunner:
             TensorTypeError: A string input holds something that is no text.
             ClosedError: The runner or its model is closed.
         """
-        with self._model._lock:
-            if self._is_closed:
-                raise ClosedError("the runner is closed")
+        with self._in_use(), self._model._lock:
             results = self._model._run(self._entry, self._values())
             for name, value in results.items():
                 self._store(name, value)
@@ -265,16 +274,34 @@ class ReferenceRunner:
 
         Raises:
             ClosedError: The runner is closed.
+            ExecutionError: A run is under way.
         """
-        with self._model._lock:
-            if self._is_closed:
-                raise ClosedError("the runner is closed")
+        with self._in_use():
             self._inputs[name] = array
 
     def close(self) -> None:
-        """End its use; idempotent. The arrays stay valid."""
-        with self._model._lock:
-            self._is_closed = True
+        """End its use; idempotent. The arrays stay valid.
+
+        Raises:
+            ExecutionError: A run is under way.
+        """
+        if not self._is_closed:
+            with self._in_use():
+                self._is_closed = True
+
+    @contextmanager
+    def _in_use(self) -> Iterator[None]:
+        """Refuse a second call: it would compute on data that is being replaced."""
+        if not self._busy.acquire(blocking=False):
+            raise ExecutionError(
+                "the runner is in use by another thread; give each thread its own runner"
+            )
+        try:
+            if self._is_closed:
+                raise ClosedError("the runner is closed")
+            yield
+        finally:
+            self._busy.release()
 
     def _values(self) -> Arrays:
         """Return the inputs as the model takes them, packed types unpacked."""
@@ -319,8 +346,8 @@ def _as_interpreter_source(source: str | Buffer) -> str | bytes:
     return source
 
 
-def _read_entries(source: str | bytes) -> dict[str, _EntryPoint]:
-    """Read the signatures from the file.
+def _read_entries(source: str | bytes) -> tuple[dict[str, _EntryPoint], bool]:
+    """Read the signatures from the file, and whether the model reads resource variables.
 
     The Interpreter is not asked: it sorts the names, and shows int4, int2 and float8 as int8.
     """
@@ -337,19 +364,28 @@ def _read_entries(source: str | bytes) -> dict[str, _EntryPoint]:
         raise ModelError(f"model {source!r}: cannot be read: {err}") from err
 
 
-def _entries(model: ModelFile, data: Buffer) -> dict[str, _EntryPoint]:
+def _entries(model: ModelFile, data: Buffer) -> tuple[dict[str, _EntryPoint], bool]:
     if not model.subgraphs:
         raise FileFormatError("damaged model: it has no subgraph")
     if model.version != _SCHEMA_VERSION:
         raise FileFormatError(f"expected schema version {_SCHEMA_VERSION}, got {model.version}")
+    fault = find_broken_data_flow(model)
+    if fault is not None:
+        raise FileFormatError(f"damaged model: {fault}")
     fault = find_fatal_quantization(data, model)
     if fault is not None:
         raise UnsupportedModelError(fault)
     signatures = model.signatures or (_nameless_signature(model.subgraphs[0]),)
-    return {
+    entries = {
         entry.key: _entry_point(entry, model.subgraphs[entry.subgraph], data)
         for entry in signatures
     }
+    reads_variables = any(
+        operator.code.name == "READ_VARIABLE"
+        for subgraph in model.subgraphs
+        for operator in subgraph.operators
+    )
+    return entries, reads_variables
 
 
 def _nameless_signature(subgraph: SubgraphEntry) -> SignatureEntry:

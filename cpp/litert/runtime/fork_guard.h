@@ -1,0 +1,17 @@
+// Keeps fork() out of library calls that lock inside the library: in the child such a lock would
+// stay taken, and its next load would wait for ever.
+#pragma once
+
+namespace litert_native::runtime {
+
+// Held around a call; any number of threads at once. A fork waits until none is held. Must not be
+// held while waiting for anything that the forking thread may have (Python's GIL).
+class ForkGuard {
+ public:
+  ForkGuard();
+  ~ForkGuard();
+  ForkGuard(const ForkGuard&) = delete;
+  ForkGuard& operator=(const ForkGuard&) = delete;
+};
+
+}  // namespace litert_native::runtime
