@@ -26,7 +26,7 @@ def data() -> Path:
 
 @pytest.fixture
 def shared_model() -> Callable[[str], Path]:
-    """Find a larger model beside the repository, or skip the test: ``shared_model("a/b.tflite")``."""
+    """Find a larger model beside the repository, or skip: ``shared_model("a/b.tflite")``."""
 
     def find(name: str) -> Path:
         path = SHARED / name

@@ -1,4 +1,4 @@
-"""The oracle of the tests: a plain ``Interpreter``, and inputs for any signature."""
+"""The oracle of the tests: a plain ``Interpreter``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 from ai_edge_litert.interpreter import Interpreter
 
-from litert import Signature, TensorInfo
 from litert._quiet import captured_library_output
 
 Arrays = dict[str, npt.NDArray[Any]]
@@ -40,27 +39,6 @@ def run_interpreter(
             detail["name"]: interpreter.get_tensor(detail["index"])
             for detail in interpreter.get_output_details()
         }
-
-
-def random_inputs(signature: Signature, seed: int = 0, open_size: int = 2) -> Arrays:
-    """Make an array for each input; open dimensions get ``open_size``."""
-    rng = np.random.default_rng(seed)
-    return {name: random_array(info, rng, open_size) for name, info in signature.inputs.items()}
-
-
-def random_array(
-    info: TensorInfo, rng: np.random.Generator, open_size: int = 2
-) -> npt.NDArray[Any]:
-    """Make values of the tensor's type and shape that its operators can take."""
-    shape = tuple(open_size if size == -1 else size for size in info.shape)
-    if info.element_type == "string":
-        words = np.array([b"", b"a", "zwölf".encode()], dtype=object)
-        return np.asarray(words[rng.integers(0, len(words), shape)], dtype=object)
-    if info.dtype.kind == "c":
-        return (rng.uniform(-2, 2, shape) + 1j * rng.uniform(-2, 2, shape)).astype(info.dtype)
-    if info.dtype.kind in "fV":
-        return np.asarray(rng.uniform(-2, 2, shape)).astype(info.dtype)
-    return np.asarray(rng.integers(0, 2, shape)).astype(info.dtype)
 
 
 def _as_interpreter_has_it(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -16,7 +16,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 def random_array(
     info: litert.TensorInfo, shape: tuple[int, ...], rng: np.random.Generator
 ) -> npt.NDArray[Any]:
-    """Return values that the tensor's type can hold; integers stay small, as they may be indices."""
+    """Return values that the type holds; integers stay small, as they may be indices."""
     if info.element_type == "string":
         return np.full(shape, b"abc", dtype=object)
     if info.type.is_packed:
@@ -56,9 +56,7 @@ def random_inputs(
     rng: np.random.Generator,
 ) -> Arrays:
     """Return an array for each input."""
-    return {
-        name: random_array(info, shapes[name], rng) for name, info in signature.inputs.items()
-    }
+    return {name: random_array(info, shapes[name], rng) for name, info in signature.inputs.items()}
 
 
 def shapes_to_try(model: litert.Model, key: str) -> Iterator[dict[str, tuple[int, ...]]]:

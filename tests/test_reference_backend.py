@@ -452,7 +452,7 @@ def test_open_unresolved_operator_is_named() -> None:
         ("invalid_no_identifier", FileFormatError),
         ("invalid_truncated", FileFormatError),
         ("invalid_unknown_op_version", UnsupportedModelError),
-        ("invalid_bad_schema_version", UnsupportedModelError),
+        ("invalid_bad_schema_version", FileFormatError),
         ("invalid_incompatible_shapes", ModelError),
     ],
 )

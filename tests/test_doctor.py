@@ -1,0 +1,250 @@
+"""The doctor: true findings, advice where something is missing, and never a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import litert
+import litert.cpu
+import litert.doctor
+from litert.cli.main import main
+from litert.doctor import Finding, examine
+from litert.library import find_library
+
+SOURCE = Path(litert.__file__).resolve().parents[1]  # of the package that is tested
+
+# Hides a module from the process and from those that it starts, as if it were not installed.
+BLOCKER = """
+import importlib.machinery, importlib.metadata, sys
+HIDDEN, DISTRIBUTION = {hidden!r}, {distribution!r}
+class Blocker:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == HIDDEN or name.startswith(HIDDEN + "."):
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Blocker)
+find_spec = importlib.machinery.PathFinder.find_spec
+importlib.machinery.PathFinder.find_spec = (
+    lambda name, *rest: None if name == HIDDEN else find_spec(name, *rest)
+)
+version = importlib.metadata.version
+def version_unless_hidden(name):
+    if name == DISTRIBUTION:
+        raise importlib.metadata.PackageNotFoundError(name)
+    return version(name)
+importlib.metadata.version = version_unless_hidden
+"""
+
+
+def run_doctor(
+    tmp_path: Path, hidden: str = "", distribution: str = "", **variables: str
+) -> tuple[int, dict[str, Finding]]:
+    """Run the command in a process without one module; return its status and the findings."""
+    paths = [str(SOURCE)]
+    if hidden:
+        blocker = BLOCKER.format(hidden=hidden, distribution=distribution)
+        (tmp_path / "sitecustomize.py").write_text(blocker)
+        paths.insert(0, str(tmp_path))
+    environment = {key: value for key, value in os.environ.items() if "LITERT" not in key}
+    environment |= {"PYTHONPATH": os.pathsep.join(paths), **variables}
+    command = [sys.executable, "-m", "litert", "doctor"]
+    done = subprocess.run(
+        [*command, "--json"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    plain = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (plain.returncode, plain.stderr) == (done.returncode, "")
+    findings = [Finding(**fields) for fields in json.loads(done.stdout)]
+    for finding in findings:
+        assert finding.name in plain.stdout
+    return done.returncode, {finding.name: finding for finding in findings}
+
+
+def advice(findings: dict[str, Finding]) -> dict[str, str]:
+    return {name: finding.advice for name, finding in findings.items() if finding.advice}
+
+
+def test_doctor_finds_what_is_installed(tmp_path):
+    status, found = run_doctor(tmp_path)
+    assert advice(found) == {}
+    assert status == 0
+    assert found["numpy"].value == np.__version__
+    assert found["library"].value == litert.library_info().version
+    assert found["library path"].value == find_library()
+    assert found["backend"].value == "native (the default)"
+    assert found["self-check"].value == "inputs stay bound between runs"
+    assert found["extension"].value.endswith(".so")
+    assert found["Python"].value.startswith(".".join(map(str, sys.version_info[:3])))
+    assert found["on disk"].value.startswith("none")
+
+
+def test_doctor_without_the_extension_names_the_fallback(tmp_path):
+    status, found = run_doctor(tmp_path, "litert._native")
+    assert status == 1
+    assert list(advice(found)) == ["extension"]
+    assert "reinstall litert-native" in found["extension"].advice
+    assert found["backend"].value.startswith("reference (the extension module")
+    assert found["library"].value == "not tried"
+
+
+def test_doctor_without_the_library_says_what_to_install(tmp_path):
+    status, found = run_doctor(tmp_path, "ai_edge_litert", "ai-edge-litert")
+    assert status == 1
+    assert list(advice(found)) == ["ai-edge-litert", "library"]
+    assert "pip install 'ai-edge-litert>=2.1.6'" in found["ai-edge-litert"].advice
+    assert "the package ai_edge_litert is not installed" in found["library"].advice
+    assert found["backend"].value == "none: no model can be run"
+
+
+def test_doctor_without_numpy_says_what_to_install(tmp_path):
+    status, found = run_doctor(tmp_path, "numpy", "numpy")
+    assert status == 1
+    assert list(advice(found)) == ["numpy"]
+    assert "pip install 'numpy>=1.23.5'" in found["numpy"].advice
+    assert found["library"].value == litert.library_info().version
+    assert found["backend"].value == "none: no model can be run"
+
+
+def test_doctor_with_a_broken_numpy_gives_the_reason(tmp_path):
+    _, found = run_doctor(tmp_path, "numpy")
+    assert "No module named 'numpy'" in found["backend"].advice
+
+
+def test_doctor_without_an_optional_package_is_content(tmp_path):
+    status, found = run_doctor(tmp_path, "ml_dtypes", "ml_dtypes")
+    assert (status, advice(found)) == (0, {})
+    assert found["ml_dtypes"].value.startswith("not installed (only for bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("variables", "name", "expected"),
+    [
+        ({"LITERT_LIBRARY": "/nowhere.so"}, "library", "there is no file /nowhere.so"),
+        ({"LITERT_LIBRARY": sys.executable}, "library", "correct or unset LITERT_LIBRARY"),
+        ({"LITERT_BACKEND": "fast"}, "LITERT_BACKEND", "expected 'auto', 'native' or 'reference'"),
+        ({"LITERT_GUARD_BUFFERS": "1"}, "LITERT_GUARD_BUFFERS", "unset it in production"),
+    ],
+)
+def test_doctor_judges_variables(tmp_path, variables, name, expected):
+    status, found = run_doctor(tmp_path, **variables)
+    assert status == 1
+    assert expected in found[name].advice
+    for variable, value in variables.items():
+        assert found[variable].value == value
+
+
+def test_doctor_shows_a_choice_that_is_no_problem(tmp_path):
+    status, found = run_doctor(tmp_path, LITERT_BACKEND="reference", LITERT_KEEP_INPUTS="0")
+    assert (status, advice(found)) == (0, {})
+    assert found["backend"].value == "reference (chosen by LITERT_BACKEND=reference)"
+    assert found["self-check"].value == "inputs are bound anew each run (LITERT_KEEP_INPUTS=0)"
+
+
+def test_doctor_survives_a_library_that_ends_the_process(monkeypatch):
+    def end_with(number: int) -> dict[str, Finding]:
+        script = f"import os; os.kill(os.getpid(), {number})"
+        monkeypatch.setattr(litert.doctor, "_TRIAL", script)
+        return {finding.name: finding for finding in examine()}
+
+    found = end_with(signal.SIGILL)
+    assert "SIGILL while it was loaded" in found["library"].advice
+    assert "an instruction that this CPU lacks" in found["library"].advice
+    found = end_with(signal.SIGSEGV)
+    assert "SIGSEGV" in found["library"].advice
+    assert found["backend"].value == "none: no model can be run"
+
+
+def test_doctor_survives_a_library_that_hangs(monkeypatch):
+    monkeypatch.setattr(litert.doctor, "_TRIAL", "import time; time.sleep(60)")
+    monkeypatch.setattr(litert.doctor, "_TRIAL_TIMEOUT_S", 0.5)
+    found = {finding.name: finding for finding in examine()}
+    assert "did not run within" in found["library"].advice
+
+
+@pytest.mark.parametrize(
+    ("version", "is_too_old"), [("2.1.5", True), ("2.1.6", False), ("2.10.0rc1", False)]
+)
+def test_doctor_compares_versions(monkeypatch, version, is_too_old):
+    monkeypatch.setattr(
+        litert.doctor, "package_version", {"ai-edge-litert": version, "numpy": "2.0.0"}.get
+    )
+    found = {finding.name: finding for finding in litert.doctor._examine_packages()}
+    assert bool(found["ai-edge-litert"].advice) == is_too_old
+
+
+def test_command_prints_within_the_columns(capsys):
+    main(["doctor"])
+    lines = capsys.readouterr().out.splitlines()
+    # A path is never broken, so that it can be copied.
+    assert [line for line in lines if len(line) > 100 and "/" not in line] == []
+
+
+# The CPU
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "model", "features"),
+    [
+        ("model name\t: Some CPU\nflags\t\t: fpu sse2 avx2 fma\n", "Some CPU", "sse2 fma avx2"),
+        ("Features\t: fp asimd crc32\n\nModel\t\t: A Board\n", "A Board", "asimd"),
+    ],
+)
+def test_cpuinfo_is_read(monkeypatch, cpuinfo, model, features):
+    monkeypatch.setattr(litert.cpu, "_read", lambda path: cpuinfo)
+    assert litert.cpu.cpu_model() == model
+    assert litert.cpu.cpu_features() == features.split()
+
+
+def test_cpu_is_not_known_without_cpuinfo(monkeypatch):
+    monkeypatch.setattr(litert.cpu, "_read", lambda path: "")
+    assert litert.cpu.cpu_model()
+    assert litert.cpu.cpu_features() == []
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"self": "0::/a/b", "a/b/cpu.max": "max 100000", "a/cpu.max": "150000 100000"}, 1.5),
+        ({"self": "0::/a", "cpu.max": "50000 100000", "a/cpu.max": "200000 100000"}, 0.5),
+        ({"self": "0::/host/only", "cpu.max": "300000 100000"}, 3.0),
+        ({"self": "0::/", "cpu.max": "max 100000"}, None),
+        (
+            {
+                "self": "4:memory:/x\n3:cpu,cpuacct:/x\n0::/",
+                "cpu/x/cpu.cfs_quota_us": "250000\n",
+                "cpu/x/cpu.cfs_period_us": "100000\n",
+            },
+            2.5,
+        ),
+        (
+            {
+                "self": "1:cpu:/",
+                "cpu/cpu.cfs_quota_us": "-1\n",
+                "cpu/cpu.cfs_period_us": "100000\n",
+            },
+            None,
+        ),
+        ({"self": ""}, None),
+    ],
+)
+def test_cgroup_quota_is_the_least_of_all_levels(monkeypatch, files, expected):
+    contents = {litert.cpu._CGROUP / name: text for name, text in files.items()}
+    contents[Path("/proc/self/cgroup")] = files["self"]
+    monkeypatch.setattr(litert.cpu, "_read", lambda path: contents.get(path, ""))
+    assert litert.cpu._cgroup_quota() == expected
+
+
+def test_usable_cores_tells_affinity_and_quota(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3})
+    monkeypatch.setattr(litert.cpu, "_cgroup_quota", lambda: 1.5)
+    expected = "4 of 8, limited by the cgroup to the time of 1.5"
+    assert litert.cpu.usable_cores() == expected
