@@ -49,8 +49,8 @@ cpptest: $(VENV)/.cpp  ## run the C++ tests under the address, leak and undefine
 tsan: $(VENV)/.cpp  ## run the C++ tests under the thread sanitizer
 	packaging/run_cpp_tests tsan $(BIN)
 
-bench: $(VENV)/.test  ## compare speed with the peers
-	$(BIN)/python -m pytest benchmarks -o python_files='bench_*.py'
+bench: $(VENV)/.test  ## compare speed with the peers, and write the table into README.md
+	$(BIN)/python benchmarks/report.py --write README.md
 
 gate: $(VENV)/.test  ## compare instruction counts per call with the committed baseline
 	$(BIN)/python benchmarks/instruction_gate.py

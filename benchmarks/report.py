@@ -4,6 +4,7 @@ python benchmarks/report.py                    measure, print the table
 python benchmarks/report.py --json FILE        keep what was measured
 python benchmarks/report.py --from FILE        write the table of an earlier run
 python benchmarks/report.py -k mobilenet       only some, as pytest's -k
+python benchmarks/report.py --write README.md  put the table where the file has its place
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from typing import Any
 
 FOLDER = Path(__file__).parent
 Row = dict[str, Any]
+
+_MARK_START, _MARK_END = "<!-- benchmark table -->", "<!-- /benchmark table -->"
 
 _HEADER = ("work", "ours", "peer", "peer's", "ours / peer", "bar", "")
 
@@ -152,17 +155,28 @@ def main() -> int:
     parser.add_argument("--json", metavar="FILE", type=Path, help="keep what was measured")
     parser.add_argument("--from", metavar="FILE", type=Path, dest="source", help="do not measure")
     parser.add_argument("-k", metavar="EXPRESSION", help="only benchmarks of matching names")
+    parser.add_argument("--write", metavar="FILE", type=Path, help="put the table into this file")
     args = parser.parse_args()
     if args.source is not None:
-        print(as_markdown(json.loads(args.source.read_text())), end="")
+        show(as_markdown(json.loads(args.source.read_text())), args.write)
         return 0
     with tempfile.TemporaryDirectory() as folder:
         path = args.json or Path(folder) / "measured.json"
         path.unlink(missing_ok=True)
         status = measure(path.resolve(), args.k)
         if path.exists():
-            print(as_markdown(json.loads(path.read_text())), end="")
+            show(as_markdown(json.loads(path.read_text())), args.write)
     return status
+
+
+def show(table: str, target: Path | None) -> None:
+    """Print the table, or put it between the marks of ``target``."""
+    if target is None:
+        print(table, end="")
+        return
+    text = target.read_text()
+    start, end = text.index(_MARK_START) + len(_MARK_START), text.index(_MARK_END)
+    target.write_text(f"{text[:start]}\n{table}{text[end:]}")
 
 
 if __name__ == "__main__":

@@ -165,7 +165,7 @@ def read_only(array: np.ndarray) -> np.ndarray:
 
 
 class Subclass(np.ndarray):
-    """An array that refuses what numpy.asarray does not need either."""
+    """An array all the same."""
 
 
 def masked(array: np.ndarray) -> np.ndarray:
@@ -332,7 +332,7 @@ def test_shape_refused_leaves_the_last_one_right(dynamic: litert.Model) -> None:
     rows = np.random.default_rng(0).random((3, 4), np.float32)
     expected = dynamic.run(rows)["y"].copy()
     for wrong in (np.zeros((3, 5), np.float32), np.zeros(4, np.float32), np.zeros((0, 4), "f4")):
-        with pytest.raises(litert.TensorShapeError, match="tensor 'x'|model cannot take"):
+        with pytest.raises(litert.TensorShapeError, match=r"tensor 'x'|model cannot take"):
             dynamic.run(wrong)
         np.testing.assert_array_equal(dynamic.run(rows)["y"], expected)
 
@@ -346,7 +346,7 @@ def test_second_signature_repeated_is_equal_and_leaves_the_first_alone(add: lite
         assert list(again) == ["scaled"]
         np.testing.assert_array_equal(again["scaled"], first)
         np.testing.assert_array_equal(add.run(x, signature="scale")["scaled"], first)
-    with pytest.raises(litert.SignatureError, match="unknown input 'y'|'y'"):
+    with pytest.raises(litert.SignatureError, match="'y'"):
         add.run(arrays(), signature="scale")
     with pytest.raises(litert.TensorShapeError, match="tensor 'x'"):
         add.run({"x": x[0]}, signature="scale")
@@ -441,7 +441,7 @@ def test_wrong_call_is_told_as_of_any_method(
 
 @pytest.mark.parametrize("instance", [None, 3, object(), litert.Model])
 def test_unbound_call_on_something_else_is_refused(instance: Any) -> None:
-    with pytest.raises((AttributeError, TypeError), match="attribute|argument"):
+    with pytest.raises((AttributeError, TypeError), match=r"attribute|argument"):
         litert.Model.run(instance, arrays())
 
 
@@ -452,11 +452,14 @@ def test_method_describes_itself() -> None:
     assert parameters["quantize"].default is False
     run = litert.Model.run
     assert (run.__name__, run.__qualname__) == ("run", "Model.run")
-    assert run.__module__ == "litert.model"
     assert (inspect.getdoc(run) or "").startswith("Run once: copy the inputs in")
     shown = pydoc.plain(pydoc.render_doc(litert.Model))
     assert "run(self, inputs:" in shown
     assert "Run once: copy the inputs in" in shown
+
+
+def test_method_belongs_to_the_module_of_its_class() -> None:
+    assert litert.Model.run.__module__ == "litert.model"
 
 
 def test_signature_of_the_bound_method_has_no_self(add: litert.Model) -> None:

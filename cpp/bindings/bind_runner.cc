@@ -62,7 +62,7 @@ runtime::BoundRun& NativeRunner::open_run() const {
 void NativeRunner::run() {
   const BusyMark mark(is_busy_);
   runtime::BoundRun& bound = open_run();
-  run_guarded(bound, policy_, [&bound] { bound.run(); }, [] { return 0; });
+  run_guarded(bound, policy_, [&bound] { bound.run(); });
 }
 
 py::list NativeRunner::input_views(const std::vector<py::object>& dtypes) const {

@@ -42,6 +42,28 @@ class Pointers {
   T** data_ = inline_;
 };
 
+// References to the inputs' arrays: the dict that they come from may change during the call, in
+// another thread or in a key's own comparison.
+class HeldArrays {
+ public:
+  explicit HeldArrays(size_t size) : arrays_(size) {}
+  ~HeldArrays() {
+    for (PyObject* const array : arrays_.first(size_)) {
+      Py_DECREF(array);
+    }
+  }
+  HeldArrays(const HeldArrays&) = delete;
+  HeldArrays& operator=(const HeldArrays&) = delete;
+  void hold(PyObject* array) {
+    Py_INCREF(array);
+    arrays_[size_++] = array;
+  }
+
+ private:
+  Pointers<PyObject> arrays_;
+  size_t size_ = 0;
+};
+
 std::vector<Py_ssize_t> shape_for_python(const runtime::Slot& slot, const runtime::Shape& shape,
                                          const runtime::TensorMemory& memory) {
   if (runtime::bits_of(slot.element_type) < 8) {
@@ -116,16 +138,20 @@ PyObject* DictRun::find(PyObject* dict, size_t index) const {
 }
 
 py::object DictRun::run(PyObject* values) {
-  const bool is_dict = PyDict_Check(values) != 0;
+  // A subclass may have its own idea of what it holds.
+  const bool is_dict = PyDict_CheckExact(values) != 0;
   if (is_dict ? static_cast<size_t>(PyDict_GET_SIZE(values)) != inputs_.size()
               : inputs_.size() != 1) {
     return {};
   }
-  Pointers<PyObject> arrays(inputs_.size());
+  HeldArrays held(inputs_.size());
   Pointers<const std::byte> sources(inputs_.size());
   for (size_t i = 0; i < inputs_.size(); ++i) {
-    arrays[i] = is_dict ? find(values, i) : values;
-    sources[i] = data_if_it_fits(arrays[i], inputs_[i]);
+    PyObject* const value = is_dict ? find(values, i) : values;
+    if (value != nullptr) {
+      held.hold(value);
+    }
+    sources[i] = data_if_it_fits(value, inputs_[i]);
     if (sources[i] == nullptr) {
       PyErr_Clear();
       return {};
@@ -133,28 +159,17 @@ py::object DictRun::run(PyObject* values) {
   }
   Pointers<std::byte> targets(outputs_.size());
   py::dict results = results_.take(targets.first(outputs_.size()));
-  run_guarded(
-      *run_, policy_,
-      [&] {
-        for (size_t i = 0; i < inputs_.size(); ++i) {
-          const runtime::TensorMemory& memory = *inputs_[i].memory;
-          std::memcpy(memory.data(), sources[i], memory.size_bytes());
-        }
-        run_->run();
-        for (size_t i = 0; i < outputs_.size(); ++i) {
-          const runtime::TensorMemory& memory = *outputs_[i].memory;
-          std::memcpy(targets[i], memory.data(), memory.size_bytes());
-        }
-      },
-      [&] {
-        // Another thread may change the dict once the GIL is released.
-        std::vector<py::object> held;
-        held.reserve(inputs_.size());
-        for (size_t i = 0; i < inputs_.size(); ++i) {
-          held.push_back(py::reinterpret_borrow<py::object>(arrays[i]));
-        }
-        return held;
-      });
+  run_guarded(*run_, policy_, [&] {
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      const runtime::TensorMemory& memory = *inputs_[i].memory;
+      std::memcpy(memory.data(), sources[i], memory.size_bytes());
+    }
+    run_->run();
+    for (size_t i = 0; i < outputs_.size(); ++i) {
+      const runtime::TensorMemory& memory = *outputs_[i].memory;
+      std::memcpy(targets[i], memory.data(), memory.size_bytes());
+    }
+  });
   return results;
 }
 

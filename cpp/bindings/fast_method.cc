@@ -89,6 +89,10 @@ void deallocate(PyObject* self) {
 
 // __doc__, __name__, __qualname__, __module__, ... are the function's.
 PyObject* attribute(PyObject* self, PyObject* name) {
+  // A type always has a __module__ of its own.
+  if (PyUnicode_CompareWithASCIIString(name, "__module__") == 0) {
+    return PyObject_GetAttr(as_method(self)->function, name);
+  }
   PyObject* const own = PyObject_GenericGetAttr(self, name);
   if (own != nullptr || PyErr_ExceptionMatches(PyExc_AttributeError) == 0) {
     return own;
@@ -122,7 +126,7 @@ PyType_Slot slots[] = {{Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
 
 PyType_Spec spec = {"litert._native.FastMethod", sizeof(FastMethod), 0,
                     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
-                        Py_TPFLAGS_METHOD_DESCRIPTOR,
+                        Py_TPFLAGS_METHOD_DESCRIPTOR | Py_TPFLAGS_DISALLOW_INSTANTIATION,
                     slots};
 
 // NumPy's dtypes by slot; empty if one of them is none of NumPy's own.

@@ -13,10 +13,9 @@ namespace litert_native::bindings {
 
 // Calls `work()` (which runs `run` and touches no Python object) while holding the mutex of its
 // compiled model; holds the GIL throughout if the policy says so and nobody else runs the model.
-// Never waits for the mutex with the GIL, nor for the GIL with the mutex. What `hold()` returns is
-// kept while the GIL is released.
-template <typename Work, typename Hold>
-void run_guarded(runtime::BoundRun& run, GilPolicy& policy, Work work, Hold hold) {
+// Never waits for the mutex with the GIL, nor for the GIL with the mutex.
+template <typename Work>
+void run_guarded(runtime::BoundRun& run, GilPolicy& policy, Work work) {
   std::mutex& mutex = run.compiled().mutex();
   const auto timed = [&] {
     if (policy.is_fixed()) {
@@ -34,7 +33,6 @@ void run_guarded(runtime::BoundRun& run, GilPolicy& policy, Work work, Hold hold
       return;
     }
   }
-  [[maybe_unused]] const auto held = hold();
   const GilRelease released;
   const std::lock_guard lock(mutex);
   timed();

@@ -40,6 +40,7 @@ ArrayFields fields_of(PyObject* array) {
   constexpr int kPlain = kWanted | npy_api::NPY_ARRAY_WRITEABLE_ | npy_api::NPY_ARRAY_OWNDATA_;
   return {reinterpret_cast<const std::byte*>(proxy->data),
           proxy->dimensions,
+          proxy->strides,
           proxy->nd,
           proxy->descr,
           (proxy->flags & kWanted) == kWanted,

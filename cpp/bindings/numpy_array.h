@@ -17,6 +17,7 @@ namespace litert_native::bindings {
 struct ArrayFields {
   const std::byte* data;
   const Py_ssize_t* shape;
+  const Py_ssize_t* strides;  // bytes
   int rank;
   PyObject* dtype;
   bool is_c_contiguous_and_aligned;

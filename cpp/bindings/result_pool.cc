@@ -9,28 +9,54 @@ namespace py = pybind11;
 
 namespace litert_native::bindings {
 
+namespace {
+
+std::vector<Py_ssize_t> dense_strides(const ResultSpec& spec) {
+  Py_ssize_t stride = spec.dtype.attr("itemsize").cast<Py_ssize_t>();
+  std::vector<Py_ssize_t> strides(spec.shape.size());
+  for (size_t i = strides.size(); i-- > 0;) {
+    strides[i] = stride;
+    stride *= spec.shape[i];
+  }
+  return strides;
+}
+
+bool has_weak_references(PyObject* array) {
+  const Py_ssize_t offset = Py_TYPE(array)->tp_weaklistoffset;
+  return offset > 0 &&
+         *reinterpret_cast<PyObject**>(reinterpret_cast<std::byte*>(array) + offset) != nullptr;
+}
+
+}  // namespace
+
 ResultPool::ResultPool(std::vector<ResultSpec> specs, size_t size_bytes)
     : specs_(std::move(specs)), may_keep_(size_bytes <= kMaxKeptBytes) {
 #ifdef Py_GIL_DISABLED
   // Reference counts do not tell there who else holds an object.
   may_keep_ = false;
 #endif
+  for (const ResultSpec& spec : specs_) {
+    strides_.push_back(dense_strides(spec));
+  }
 }
 
 py::dict ResultPool::take(std::span<std::byte*> data) {
-  Kept fresh;
-  Kept* chosen = &fresh;
-  if (may_keep_) {
-    chosen = &kept_[next_];
-    next_ = 1 - next_;
-  }
-  if (!may_keep_ || !is_untouched(*chosen)) {
-    *chosen = make();
+  Kept* const chosen = &kept_[next_];
+  next_ = 1 - next_;
+  Kept replaced;
+  if (!is_untouched(*chosen)) {
+    replaced = make();
+    // What was there goes at the end: a weak reference to it may call back into this.
+    std::swap(*chosen, replaced);
   }
   for (size_t i = 0; i < specs_.size(); ++i) {
     data[i] = const_cast<std::byte*>(fields_of(chosen->arrays[i]).data);
   }
-  return py::reinterpret_borrow<py::dict>(chosen->dict);
+  py::dict taken = py::reinterpret_borrow<py::dict>(chosen->dict);
+  if (!may_keep_) {
+    chosen->dict = py::object();
+  }
+  return taken;
 }
 
 bool ResultPool::is_untouched(const Kept& kept) const {
@@ -43,18 +69,21 @@ bool ResultPool::is_untouched(const Kept& kept) const {
   PyObject* key = nullptr;
   PyObject* value = nullptr;
   for (size_t i = 0; PyDict_Next(dict, &position, &key, &value) != 0; ++i) {
-    const ResultSpec& spec = specs_[i];
-    if (key != spec.name.ptr() || value != kept.arrays[i] || Py_REFCNT(value) != 1) {
-      return false;
-    }
-    const ArrayFields fields = fields_of(value);
-    if (!fields.is_plain || fields.dtype != spec.dtype.ptr() ||
-        static_cast<size_t>(fields.rank) != spec.shape.size() ||
-        !std::equal(spec.shape.begin(), spec.shape.end(), fields.shape)) {
+    if (key != specs_[i].name.ptr() || value != kept.arrays[i] || Py_REFCNT(value) != 1 ||
+        !is_as_made(value, i)) {
       return false;
     }
   }
   return true;
+}
+
+bool ResultPool::is_as_made(PyObject* array, size_t index) const {
+  const ResultSpec& spec = specs_[index];
+  const ArrayFields fields = fields_of(array);
+  return fields.is_plain && !has_weak_references(array) && fields.dtype == spec.dtype.ptr() &&
+         static_cast<size_t>(fields.rank) == spec.shape.size() &&
+         std::equal(spec.shape.begin(), spec.shape.end(), fields.shape) &&
+         std::equal(strides_[index].begin(), strides_[index].end(), fields.strides);
 }
 
 ResultPool::Kept ResultPool::make() const {

@@ -39,9 +39,11 @@ class ResultPool {
   };
 
   [[nodiscard]] bool is_untouched(const Kept& kept) const;
+  [[nodiscard]] bool is_as_made(PyObject* array, size_t index) const;
   [[nodiscard]] Kept make() const;
 
   std::vector<ResultSpec> specs_;
+  std::vector<std::vector<Py_ssize_t>> strides_;
   bool may_keep_;
   std::array<Kept, 2> kept_;
   size_t next_ = 0;

@@ -27,7 +27,7 @@ constexpr int32_t kAdd = 0, kMul = 18, kSub = 41, kMaximum = 55, kLess = 58, kEq
 constexpr LiteRtElementType kInt8 = kLiteRtElementTypeInt8, kUInt8 = kLiteRtElementTypeUInt8,
                             kInt16 = kLiteRtElementTypeInt16, kFloat32 = kLiteRtElementTypeFloat32;
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kInfinite = std::numeric_limits<float>::infinity();
 constexpr std::nullopt_t kNone = std::nullopt;
 
 // z = x <operator> y with a scale for each tensor.
@@ -66,7 +66,7 @@ void test_scales_that_abort_are_found() {
       {kAdd, {0.0f, 0.1f, 0.1f}},
       {kAdd, {kNan, 0.1f, 0.1f}},
       {kAdd, {0.1f, kNan, 0.1f}},
-      {kAdd, {0.1f, kInf, 0.1f}},
+      {kAdd, {0.1f, kInfinite, 0.1f}},
       {kAdd, {-0.1f, 0.1f, 0.1f}},
       {kAdd, {0.1f, 0.1f, 1e-30f}},
       {kAdd, {0.1f, 0.1f, 1e38f}},

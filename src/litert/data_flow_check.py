@@ -6,7 +6,29 @@ reads memory that nobody wrote, or past a tensor's end.
 
 from __future__ import annotations
 
-from litert.model_file import ModelFile, SubgraphEntry, num_values
+import sys
+
+from litert.model_file import ModelFile, SubgraphEntry
+
+# Operators whose kernels take a left-out operand (index -1), and which of theirs; the others read
+# through a null pointer.
+_FROM_THE_SECOND = range(1, sys.maxsize)
+_OPTIONAL_OPERANDS = {
+    "CONV_2D": range(2, 3),
+    "DEPTHWISE_CONV_2D": range(2, 3),
+    "FULLY_CONNECTED": range(2, 3),
+    "LSTM": _FROM_THE_SECOND,
+    "RNN": _FROM_THE_SECOND,
+    "SVDF": range(3, 4),
+    "CUSTOM": range(sys.maxsize),
+    "UNIDIRECTIONAL_SEQUENCE_RNN": _FROM_THE_SECOND,
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": _FROM_THE_SECOND,
+    "BIDIRECTIONAL_SEQUENCE_RNN": _FROM_THE_SECOND,
+    "BIDIRECTIONAL_SEQUENCE_LSTM": _FROM_THE_SECOND,
+    "TRANSPOSE_CONV": range(3, 4),
+    "CONV_3D": range(2, 3),
+    "CONV_3D_TRANSPOSE": range(3, 4),
+}
 
 _KEEP_TYPE = ("RESHAPE", "SQUEEZE", "EXPAND_DIMS")
 
@@ -26,11 +48,15 @@ def _check_subgraph(model: ModelFile, subgraph: SubgraphEntry, index: int) -> st
     for number, tensor in enumerate(tensors):
         has_data = model.buffers[tensor.buffer].size > 0 or tensor.external_buffer > 0
         # A constant without values needs no data.
-        if has_data or tensor.is_variable or num_values(tensor.shape) == 0:
+        if has_data or tensor.is_variable or 0 in tensor.shape:
             known.add(number)
     for number, operator in enumerate(subgraph.operators):
         place = f"operator number {number} of subgraph {index}"
-        for tensor_index in operator.inputs:
+        is_custom = operator.code.custom_code is not None
+        optional = _OPTIONAL_OPERANDS.get("CUSTOM" if is_custom else operator.code.name, ())
+        for operand, tensor_index in enumerate(operator.inputs):
+            if tensor_index < 0 and operand not in optional:
+                return f"{place} lacks operand {operand}"
             if tensor_index >= 0 and tensor_index not in known:
                 return f"{place} reads tensor {tensor_index}, which nothing has computed before"
         first = (*operator.inputs[:1], *operator.outputs[:1])

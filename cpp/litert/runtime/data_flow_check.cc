@@ -1,5 +1,8 @@
 #include "litert/runtime/data_flow_check.h"
 
+#include <algorithm>
+#include <cstdint>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -8,6 +11,41 @@ namespace {
 
 // BuiltinOperator numbers (schema.fbs).
 constexpr int32_t kReshape = 22, kSqueeze = 43, kExpandDims = 70;
+
+// Operators whose kernels take a left-out operand (index -1), and which of theirs; the others read
+// through a null pointer.
+struct OptionalOperands {
+  int32_t code;
+  size_t first;
+  size_t last;
+};
+
+constexpr size_t kAnyLast = SIZE_MAX;
+
+constexpr OptionalOperands kOptionalOperands[] = {
+    {3, 2, 2},          // CONV_2D: bias
+    {4, 2, 2},          // DEPTHWISE_CONV_2D: bias
+    {9, 2, 2},          // FULLY_CONNECTED: bias
+    {16, 1, kAnyLast},  // LSTM
+    {24, 1, kAnyLast},  // RNN
+    {27, 3, 3},         // SVDF: bias
+    {32, 0, kAnyLast},  // CUSTOM
+    {35, 1, kAnyLast},  // UNIDIRECTIONAL_SEQUENCE_RNN
+    {44, 1, kAnyLast},  // UNIDIRECTIONAL_SEQUENCE_LSTM
+    {46, 1, kAnyLast},  // BIDIRECTIONAL_SEQUENCE_RNN
+    {52, 1, kAnyLast},  // BIDIRECTIONAL_SEQUENCE_LSTM
+    {67, 3, 3},         // TRANSPOSE_CONV: bias
+    {132, 2, 2},        // CONV_3D: bias
+    {141, 3, 3},        // CONV_3D_TRANSPOSE: bias
+};
+
+bool may_be_left_out(int32_t code, size_t operand) {
+  return std::any_of(std::begin(kOptionalOperands), std::end(kOptionalOperands),
+                     [&](const OptionalOperands& optional) {
+                       return optional.code == code && operand >= optional.first &&
+                              operand <= optional.last;
+                     });
+}
 
 std::string place(size_t number, size_t subgraph) {
   return "operator number " + std::to_string(number) + " of subgraph " + std::to_string(subgraph);
@@ -24,7 +62,11 @@ std::string check_subgraph(const FileSubgraph& subgraph, size_t index) {
   }
   for (size_t number = 0; number < subgraph.operators.size(); ++number) {
     const FileOperator& op = subgraph.operators[number];
-    for (const int32_t input : op.inputs) {
+    for (size_t operand = 0; operand < op.inputs.size(); ++operand) {
+      const int32_t input = op.inputs[operand];
+      if (input < 0 && !may_be_left_out(op.code, operand)) {
+        return place(number, index) + " lacks operand " + std::to_string(operand);
+      }
       if (input >= 0 && !is_known[static_cast<size_t>(input)]) {
         return place(number, index) + " reads tensor " + std::to_string(input) +
                ", which nothing has computed before";

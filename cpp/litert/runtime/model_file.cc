@@ -42,7 +42,7 @@ namespace op {
 constexpr size_t kOpcodeIndex = 0, kInputs = 1, kOutputs = 2;
 }
 namespace buffer {
-constexpr size_t kData = 0, kOffset = 1;
+constexpr size_t kData = 0, kOffset = 1, kSize = 2;
 }
 namespace signature {
 constexpr size_t kInputs = 0, kOutputs = 1, kKey = 2, kSubgraph = 4;
@@ -88,6 +88,7 @@ void read_quantization(const Table& table, FileTensor& tensor) {
   tensor.zero_points = copy(table.vector<int64_t>(f::kZeroPoint));
   tensor.quantized_dimension = table.scalar<int32_t>(f::kQuantizedDimension, 0);
   const uint8_t details_type = table.scalar<uint8_t>(f::kDetailsType, 0);
+  tensor.has_details = details_type != 0;
   tensor.is_quantized = details_type != 0 || !tensor.scales.empty();
   tensor.is_blockwise = details_type == f::kBlockwise && table.has(f::kDetails);
   if (tensor.is_blockwise) {
@@ -179,8 +180,9 @@ std::vector<bool> read_which_buffers_have_data(const Table& model) {
   std::vector<bool> has_data;
   model.for_each_table(field::model::kBuffers, [&](const Table& buffer) {
     // An offset of 1 or less is a placeholder: the data is in the table.
-    has_data.push_back(buffer.vector<std::byte>(f::kData).size() > 0 ||
-                       buffer.scalar<uint64_t>(f::kOffset, 0) > 1);
+    has_data.push_back(
+        buffer.vector<std::byte>(f::kData).size() > 0 ||
+        (buffer.scalar<uint64_t>(f::kOffset, 0) > 1 && buffer.scalar<uint64_t>(f::kSize, 0) > 0));
   });
   return has_data;
 }

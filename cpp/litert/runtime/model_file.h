@@ -24,6 +24,7 @@ struct FileTensor {
   bool is_variable = false;
   bool is_constant = false;   // has data of its own
   bool is_quantized = false;  // in whatever way
+  bool has_details = false;   // quantization other than by scales and zero points
   bool is_blockwise = false;
   int32_t block_size = 0;
   int32_t block_scales = 0;  // tensor indices of a blockwise quantization, unchecked

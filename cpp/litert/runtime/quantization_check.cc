@@ -28,8 +28,8 @@ bool has_eight_bits(const FileTensor& tensor) {
 
 // As kernels see it: 0 unless there is just one for the tensor.
 double scale_of(const FileTensor& tensor) {
-  const bool has_one = tensor.block_size == 0 && !tensor.is_blockwise &&
-                       tensor.scales.size() == 1 && tensor.zero_points.size() == 1;
+  const bool has_one =
+      !tensor.has_details && tensor.scales.size() == 1 && tensor.zero_points.size() == 1;
   return has_one ? static_cast<double>(tensor.scales[0]) : 0.0;
 }
 
@@ -91,13 +91,13 @@ bool aborts(const FileOperator& op, const std::vector<FileTensor>& tensors) {
          !is_addable(op.code, is_int16, scale_of(first), scale_of(second), scale_of(output));
 }
 
-// -1 where a dimension is negative or the product does not fit.
+// 0 where a dimension is negative or the product does not fit.
 int64_t count_values(const std::vector<int32_t>& shape) {
   int64_t count = 1;
   for (const int32_t dimension : shape) {
     if (dimension < 0 ||
         (dimension > 0 && count > std::numeric_limits<int64_t>::max() / dimension)) {
-      return -1;
+      return 0;
     }
     count *= dimension;
   }

@@ -369,12 +369,12 @@ def _entries(model: ModelFile, data: Buffer) -> tuple[dict[str, _EntryPoint], bo
         raise FileFormatError("damaged model: it has no subgraph")
     if model.version != _SCHEMA_VERSION:
         raise FileFormatError(f"expected schema version {_SCHEMA_VERSION}, got {model.version}")
-    fault = find_broken_data_flow(model)
-    if fault is not None:
-        raise FileFormatError(f"damaged model: {fault}")
     fault = find_fatal_quantization(data, model)
     if fault is not None:
         raise UnsupportedModelError(fault)
+    fault = find_broken_data_flow(model)
+    if fault is not None:
+        raise FileFormatError(f"damaged model: {fault}")
     signatures = model.signatures or (_nameless_signature(model.subgraphs[0]),)
     entries = {
         entry.key: _entry_point(entry, model.subgraphs[entry.subgraph], data)
