@@ -27,29 +27,32 @@ struct FastMethod {
 
 FastMethod* as_method(PyObject* object) { return reinterpret_cast<FastMethod*>(object); }
 
-// The slot's run, or null.
-std::shared_ptr<DictRun> fast_run_of(PyObject* instance) {
+// The C++ object of an instance of a simple pybind11 class; null before its __init__.
+template <typename T>
+T* value_of(PyObject* object) {
+  return static_cast<T*>(reinterpret_cast<py::detail::instance*>(object)->simple_value_holder[0]);
+}
+
+// The slot's run, or None.
+py::object fast_run_of(PyObject* instance) {
   static PyObject* const name = PyUnicode_InternFromString("_fast");
   static const PyTypeObject* const slot_type =
       reinterpret_cast<PyTypeObject*>(py::type::of<FastSlot>().ptr());
   PyObject* const found = PyObject_GetAttr(instance, name);
   if (found == nullptr) {
     PyErr_Clear();
-    return nullptr;
+    return py::none();
   }
   const py::object slot = py::reinterpret_steal<py::object>(found);
-  if (Py_TYPE(found) != slot_type) {
-    return nullptr;
-  }
-  void* const value = reinterpret_cast<py::detail::instance*>(found)->simple_value_holder[0];
-  return value == nullptr ? nullptr : static_cast<FastSlot*>(value)->get();
+  FastSlot* const value = Py_TYPE(found) == slot_type ? value_of<FastSlot>(found) : nullptr;
+  return value == nullptr ? py::none() : value->get();
 }
 
 PyObject* call(PyObject* self, PyObject* const* arguments, size_t flags, PyObject* names) {
   if (PyVectorcall_NARGS(flags) == 2 && names == nullptr) {
     try {
-      if (const std::shared_ptr<DictRun> run = fast_run_of(arguments[0])) {
-        if (py::object results = run->run(arguments[1])) {
+      if (const py::object run = fast_run_of(arguments[0]); !run.is_none()) {
+        if (py::object results = value_of<DictRun>(run.ptr())->run(arguments[1])) {
           return results.release().ptr();
         }
       }
@@ -158,43 +161,44 @@ py::object make_fast_method(const py::function& function) {
 
 }  // namespace
 
-void FastSlot::set(std::shared_ptr<DictRun> run) {
+void FastSlot::set(py::object run) {
   const Lock lock(mutex_);
   is_set_ = true;
-  run_.swap(run);
+  // What `run` holds then is dropped behind the lock.
+  std::swap(run_, run);
 }
 
-std::shared_ptr<DictRun> FastSlot::get() {
+py::object FastSlot::get() {
   {
     const Lock lock(mutex_);
     if (is_set_) {
       return run_;
     }
   }
-  std::shared_ptr<DictRun> bound = bind_first();
+  py::object bound = bind_first();
   const Lock lock(mutex_);
   // Another thread may have been faster: its run stays.
   if (!is_set_) {
     is_set_ = true;
-    run_ = std::move(bound);
+    std::swap(run_, bound);
   }
   return run_;
 }
 
-std::shared_ptr<DictRun> FastSlot::bind_first() const {
+py::object FastSlot::bind_first() const {
   const runtime::SignatureSpec& signature = compiled_->signature(0);
   const std::vector<py::object> inputs = own_dtypes(signature.inputs);
   const std::vector<py::object> outputs = own_dtypes(signature.outputs);
   if (inputs.size() != signature.inputs.size() || outputs.size() != signature.outputs.size()) {
-    return nullptr;
+    return py::none();
   }
   try {
-    return std::make_shared<DictRun>(bind_run(compiled_, 0, file_shapes(*compiled_, 0)),
-                                     release_gil_, inputs, outputs);
+    return py::cast(std::make_shared<DictRun>(bind_run(compiled_, 0, file_shapes(*compiled_, 0)),
+                                              release_gil_, inputs, outputs));
   } catch (const runtime::StatusError&) {
-    return nullptr;  // the way through Python says why
+    return py::none();  // the way through Python says why
   } catch (const runtime::ClosedError&) {
-    return nullptr;
+    return py::none();
   }
 }
 
@@ -202,7 +206,10 @@ void bind_fast_method(py::module_& module) {
   py::class_<FastSlot>(module, "FastSlot", py::is_final())
       .def(py::init<std::shared_ptr<runtime::CompiledModel>, std::optional<bool>>(),
            py::arg("compiled"), py::arg("release_gil"))
-      .def("set", &FastSlot::set, py::arg("run").none(true))
+      .def(
+          "set",
+          [](FastSlot& slot, const std::shared_ptr<DictRun>& run) { slot.set(py::cast(run)); },
+          py::arg("run").none(true))
       .def("get", &FastSlot::get);
   module.def("fast_method", &make_fast_method, py::arg("function"));
 }

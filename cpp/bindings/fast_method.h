@@ -20,10 +20,12 @@ class FastSlot {
   FastSlot(std::shared_ptr<runtime::CompiledModel> compiled, std::optional<bool> release_gil)
       : compiled_(std::move(compiled)), release_gil_(release_gil) {}
 
-  void set(std::shared_ptr<DictRun> run);
-  // Null where there is none: after set(None), or where an input or output has a type that needs
-  // Python's hands or the file's shapes cannot be bound.
-  [[nodiscard]] std::shared_ptr<DictRun> get();
+  // `run` is a DictRun, or None.
+  void set(pybind11::object run);
+  // A DictRun, as a Python object, whose reference count costs less than a shared_ptr's. None where
+  // there is none: after set(None), or where an input or output has a type that needs Python's
+  // hands or the file's shapes cannot be bound.
+  [[nodiscard]] pybind11::object get();
 
  private:
 #ifdef Py_GIL_DISABLED
@@ -34,13 +36,13 @@ class FastSlot {
     explicit Lock(std::mutex& /*unused*/) {}
   };
 #endif
-  [[nodiscard]] std::shared_ptr<DictRun> bind_first() const;
+  [[nodiscard]] pybind11::object bind_first() const;
 
   const std::shared_ptr<runtime::CompiledModel> compiled_;
   const std::optional<bool> release_gil_;
   std::mutex mutex_;
   bool is_set_ = false;
-  std::shared_ptr<DictRun> run_;
+  pybind11::object run_;
 };
 
 }  // namespace litert_native::bindings

@@ -46,8 +46,8 @@ GilPolicy::GilPolicy(std::optional<bool> forced, bool always_long)
       mean_ticks_(limit_ticks_) {}
 
 void GilPolicy::update(uint64_t ticks) {
-  // An exponential mean over about 8 runs. A single long run (the scheduler took the CPU away)
-  // counts at most for twice the limit, or it would keep a short model releasing for long.
+  // An exponential mean over about 8 timed runs. A single long run (the scheduler took the CPU
+  // away) counts at most for twice the limit, or it would keep a short model releasing for long.
   const uint64_t capped = ticks < 2 * limit_ticks_ ? ticks : 2 * limit_ticks_;
   const uint64_t mean = mean_ticks_.load(std::memory_order_relaxed);
   const uint64_t next = mean - mean / 8 + capped / 8;

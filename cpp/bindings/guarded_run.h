@@ -18,7 +18,7 @@ template <typename Work>
 void run_guarded(runtime::BoundRun& run, GilPolicy& policy, Work work) {
   std::mutex& mutex = run.compiled().mutex();
   const auto timed = [&] {
-    if (policy.is_fixed()) {
+    if (!policy.wants_time()) {
       work();
       return;
     }

@@ -32,6 +32,8 @@ else:
             return function
 
 
+_DEFAULT_CPU = CpuOptions()
+
 ModelSource: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview"
 
 
@@ -100,7 +102,7 @@ class Model:
                 raise OptionError("num_threads: give it inside cpu=CpuOptions(...), not twice")
             cpu = CpuOptions(num_threads=num_threads)
         self._backend_model, self._backend, self._backend_reason = open_model(
-            _as_path_or_bytes(source), cpu or CpuOptions(), check_backend(backend), release_gil
+            _as_path_or_bytes(source), cpu or _DEFAULT_CPU, check_backend(backend), release_gil
         )
         self._fast = self._backend_model.fast
         self._is_closed = False

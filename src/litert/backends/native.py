@@ -157,7 +157,8 @@ class NativeModel:
             UnsupportedModelError: The compiled model cannot run it rightly.
             ModelError: It does not compile.
         """
-        load_library()
+        if not _native.is_library_open():
+            load_library()
         use_xnnpack = options.kernels == "xnnpack"
         make: Callable[[Any, int, bool], _native.CompiledModel] = (
             _native.CompiledModel.from_file
