@@ -34,6 +34,9 @@ else:
 
 _DEFAULT_CPU = CpuOptions()
 
+# Guards the making of any model's own thread.
+_executor_lock = threading.Lock()
+
 ModelSource: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview"
 
 
@@ -78,7 +81,6 @@ class Model:
         "_backend_model",
         "_backend_reason",
         "_executor",
-        "_executor_lock",
         "_executor_pid",
         "_fast",
         "_is_closed",
@@ -95,7 +97,6 @@ class Model:
     ) -> None:
         self._is_closed = True  # until everything below has succeeded
         self._executor: ThreadPoolExecutor | None = None
-        self._executor_lock = threading.Lock()
         self._executor_pid = 0
         if num_threads is not None:
             if cpu is not None:
@@ -243,7 +244,7 @@ class Model:
         if self._is_closed:
             return
         self._is_closed = True
-        with self._executor_lock:
+        with _executor_lock:
             if self._executor is not None:
                 self._executor.shutdown(wait=False, cancel_futures=True)
         self._backend_model.close()
@@ -272,7 +273,7 @@ class Model:
         """One thread a model: its runs wait for each other anyway, and keep their order."""
         from concurrent.futures import ThreadPoolExecutor
 
-        with self._executor_lock:
+        with _executor_lock:
             self._check_open()
             # A forked child has the pool, but not its thread.
             if self._executor is None or self._executor_pid != os.getpid():

@@ -17,6 +17,13 @@ from litert.errors import (
 )
 from litert.options import Backend, CpuOptions, check_backend
 
+# Tried once: an import statement in the way of every load would cost a twentieth of a small one.
+try:
+    from litert.backends.native import NativeModel
+except ImportError as err:
+    NativeModel = None  # type: ignore[assignment,misc]
+    _no_extension = str(err)
+
 _log = logging.getLogger("litert")
 
 _warned: set[str] = set()
@@ -79,10 +86,8 @@ def _choose(
 def _open_native(
     source: str | bytes, options: CpuOptions, release_gil: bool | None
 ) -> BackendModel:
-    try:
-        from litert.backends.native import NativeModel
-    except ImportError as err:
-        raise LibraryError(f"the extension module litert._native does not load: {err}") from err
+    if NativeModel is None:
+        raise LibraryError(f"the extension module litert._native does not load: {_no_extension}")
     try:
         return NativeModel.open(source, options, release_gil)
     except FileFormatError:
