@@ -72,13 +72,14 @@ py::list describe_signatures(const CompiledModel& compiled) {
       py::list tensors;
       for (const runtime::NamedSlot& named : names) {
         const runtime::Slot& slot = slots[named.slot];
-        tensors.append(py::make_tuple(named.name, named.slot, static_cast<int>(slot.element_type),
+        tensors.append(py::make_tuple(to_python_name(named.name), named.slot,
+                                      static_cast<int>(slot.element_type),
                                       py::tuple(py::cast(slot.signature)),
                                       describe_quantization(model.file_tensor(signature, slot))));
       }
       return tensors;
     };
-    described.append(py::make_tuple(signature.key,
+    described.append(py::make_tuple(to_python_name(signature.key),
                                     describe(signature.input_names, signature.inputs),
                                     describe(signature.output_names, signature.outputs)));
   }
