@@ -77,7 +77,7 @@ FOREIGN = [
     ("x.npz", zip_of("a.npy"), "a NumPy archive", "inputs"),
     ("x.npy", NPY, "a NumPy array", "input"),
     ("x.tflite.gz", gzip.compress(b"x" * 64), "gzip data", "gunzip"),
-    ("x.tflite", b"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer", "lfs pull"),
+    ("x.tflite", b"version https://git-lfs.example/spec/v1\n", "a Git LFS pointer", "lfs pull"),
     ("x.tflite", b"\n<!DOCTYPE html><html>", "an HTML page", "download"),
     ("x.tflite", b'<?xml version="1.0"?><net>', "an XML file", "download"),
     ("x.json", b'{"model": "this is the other one"}', "a JSON file", "another file"),
