@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import inspect
 import pydoc
+import re
 import subprocess
 import sys
 import weakref
@@ -454,7 +455,7 @@ def test_method_describes_itself() -> None:
     assert (run.__name__, run.__qualname__) == ("run", "Model.run")
     assert (inspect.getdoc(run) or "").startswith("Run once: copy the inputs in")
     shown = pydoc.plain(pydoc.render_doc(litert.Model))
-    assert "run(self, inputs:" in shown
+    assert re.search(r"run\([\s|]*self,[\s|]*inputs:", shown)  # 3.13 breaks the line
     assert "Run once: copy the inputs in" in shown
 
 
