@@ -20,7 +20,6 @@ void bind_library(py::module_& module) {
   module.def("library_path", [] { return runtime::library().path; });
   module.def("library_version", [] { return runtime::library().version; });
   module.def("keeps_inputs_bound", &runtime::keeps_inputs_bound, py::call_guard<GilRelease>());
-  module.attr("HOST_MEMORY_ALIGNMENT") = runtime::kHostMemoryAlignment;
   module.def(
       "has_spare_bytes",
       [](const py::array& array) {

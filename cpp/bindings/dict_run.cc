@@ -103,7 +103,7 @@ DictRun::DictRun(std::shared_ptr<runtime::BoundRun> run, std::optional<bool> rel
          memory});
   }
   for (const runtime::NamedSlot& named : signature.output_names) {
-    outputs_.push_back({named.slot, run_->output_memory(named.slot)});
+    outputs_.push_back(run_->output_memory(named.slot));
   }
 }
 
@@ -166,7 +166,7 @@ py::object DictRun::run(PyObject* values) {
     }
     run_->run();
     for (size_t i = 0; i < outputs_.size(); ++i) {
-      const runtime::TensorMemory& memory = *outputs_[i].memory;
+      const runtime::TensorMemory& memory = *outputs_[i];
       std::memcpy(targets[i], memory.data(), memory.size_bytes());
     }
   });

@@ -39,10 +39,6 @@ class DictRun {
     std::vector<Py_ssize_t> shape;
     std::shared_ptr<runtime::TensorMemory> memory;
   };
-  struct Output {
-    size_t slot;
-    std::shared_ptr<runtime::TensorMemory> memory;
-  };
 
   [[nodiscard]] static const std::byte* data_if_it_fits(PyObject* value, const Input& input);
   // Borrowed; null where the dict has no such name.
@@ -51,7 +47,7 @@ class DictRun {
   std::shared_ptr<runtime::BoundRun> run_;
   GilPolicy policy_;
   std::vector<Input> inputs_;
-  std::vector<Output> outputs_;
+  std::vector<std::shared_ptr<runtime::TensorMemory>> outputs_;
   ResultPool results_;
 };
 

@@ -20,7 +20,6 @@
   X(destroy_model, LiteRtDestroyModel)                                             \
   X(get_num_model_signatures, LiteRtGetNumModelSignatures)                         \
   X(get_model_signature, LiteRtGetModelSignature)                                  \
-  X(get_signature_key, LiteRtGetSignatureKey)                                      \
   X(get_num_signature_inputs, LiteRtGetNumSignatureInputs)                         \
   X(get_num_signature_outputs, LiteRtGetNumSignatureOutputs)                       \
   X(get_signature_input_tensor_by_index, LiteRtGetSignatureInputTensorByIndex)     \
@@ -35,7 +34,6 @@
   X(create_compiled_model, LiteRtCreateCompiledModel)                              \
   X(destroy_compiled_model, LiteRtDestroyCompiledModel)                            \
   X(get_output_tensor_layouts, LiteRtGetCompiledModelOutputTensorLayouts)          \
-  X(get_input_tensor_layout, LiteRtGetCompiledModelInputTensorLayout)              \
   X(resize_input_tensor, LiteRtCompiledModelResizeInputTensorNonStrict)            \
   X(run_compiled_model, LiteRtRunCompiledModel)                                    \
   X(set_cancellation_function, LiteRtSetCompiledModelCancellationFunction)         \

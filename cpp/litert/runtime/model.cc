@@ -130,7 +130,10 @@ SignatureSpec Model::read_signature(size_t index) const {
   check(api.get_model_signature(handle_.get(), index, &signature), "read a signature");
   SignatureSpec spec;
   const bool has_signatures = !file_.signatures.empty();
-  if (has_signatures && index < file_.signatures.size()) {
+  if (has_signatures) {
+    if (index >= file_.signatures.size()) {
+      throw StatusError(kUnsupported, "the library tells more signatures than the file has");
+    }
     spec.key = std::string(file_.signatures[index].key);
     spec.subgraph = file_.signatures[index].subgraph;
   } else {

@@ -99,8 +99,10 @@ def _open_native(
     except LibraryError:
         raise
     except LiteRTError as err:
+        if err.status == _UNSUPPORTED:
+            raise  # the core has said why itself
         explained = _explained(source, err)
-        if explained is err and not err.library_log and err.status != _UNSUPPORTED:
+        if explained is err and not err.library_log:
             # The library refused it without a word; the Interpreter names the operator.
             explained = _refusal_of_reference(source, options) or err
         raise explained from err
