@@ -55,11 +55,12 @@ std::shared_ptr<CompiledModel> compile(const std::shared_ptr<const FileMapping>&
           }};
 }
 
-py::object describe_quantization(const runtime::FileTensor& tensor) {
-  if (tensor.scales.empty() || tensor.block_size != 0) {
+py::object describe_quantization(const runtime::SlotQuantization& quantization) {
+  if (quantization.scales.empty()) {
     return py::none();
   }
-  return py::make_tuple(tensor.scales, tensor.zero_points, tensor.quantized_dimension);
+  return py::make_tuple(quantization.scales, quantization.zero_points,
+                        quantization.quantized_dimension);
 }
 
 // [(key, [(name, slot, type number, shape signature, quantization)...] inputs, ... outputs)]
@@ -72,10 +73,9 @@ py::list describe_signatures(const CompiledModel& compiled) {
       py::list tensors;
       for (const runtime::NamedSlot& named : names) {
         const runtime::Slot& slot = slots[named.slot];
-        tensors.append(py::make_tuple(to_python_name(named.name), named.slot,
-                                      static_cast<int>(slot.element_type),
-                                      py::tuple(py::cast(slot.signature)),
-                                      describe_quantization(model.file_tensor(signature, slot))));
+        tensors.append(py::make_tuple(
+            to_python_name(named.name), named.slot, static_cast<int>(slot.element_type),
+            py::tuple(py::cast(slot.signature)), describe_quantization(slot.quantization)));
       }
       return tensors;
     };

@@ -9,10 +9,14 @@ namespace py = pybind11;
 PYBIND11_MODULE(_native, module, py::mod_gil_not_used()) {
   using namespace litert_native::bindings;
   register_error_translator();
+  bind_language(module);
+  bind_length_plan(module);
   bind_library(module);
   bind_model(module);
   bind_profiler(module);
   bind_runner(module);
+  bind_sampler(module);
+  bind_text(module);
   bind_dict_run(module);
   bind_fast_method(module);
 }

@@ -20,6 +20,8 @@ using litert_native::runtime::FileTensor;
 using litert_native::runtime::find_fatal_quantization;
 using litert_native::runtime::ModelFile;
 using litert_native::runtime::read_model_file;
+using litert_native::runtime::read_signature_ports;
+using litert_native::runtime::SignaturePorts;
 using litert_native::runtime::StatusError;
 using litert_native::tests::error_of;
 using litert_native::tests::read_file;
@@ -48,6 +50,28 @@ void test_signatures_are_read() {
   CHECK(sum.shape == std::vector<int32_t>{1, 4});
 }
 
+void test_signature_ports_are_what_the_whole_file_says() {
+  for (const std::string_view name : kModels) {
+    const std::vector<std::byte> bytes = read_file(std::string(name));
+    const ModelFile file = read_model_file(bytes);
+    const std::vector<SignaturePorts> all = read_signature_ports(bytes);
+    CHECK(all.size() == file.signatures.size());
+    for (size_t i = 0; i < all.size(); ++i) {
+      const FileSignature& signature = file.signatures[i];
+      CHECK(all[i].key == signature.key);
+      CHECK(all[i].inputs.size() == signature.inputs.size());
+      for (size_t j = 0; j < all[i].inputs.size(); ++j) {
+        const FileTensor& tensor =
+            file.subgraphs[signature.subgraph].tensors[signature.inputs[j].second];
+        CHECK(all[i].inputs[j].first == signature.inputs[j].first);
+        CHECK(all[i].inputs[j].second.name == tensor.name);
+        CHECK(all[i].inputs[j].second.shape == tensor.shape);
+        CHECK(all[i].inputs[j].second.element_type == tensor.element_type);
+      }
+    }
+  }
+}
+
 void test_open_dimensions_are_read() {
   const std::vector<std::byte> bytes = read_file("dynamic_batch_no_has_rank.tflite");
   const ModelFile file = read_model_file(bytes);
@@ -74,6 +98,7 @@ void read_damaged(const std::vector<std::byte>& bytes) {
     const ModelFile file = read_model_file(bytes);
     (void)check_graph(file);
     (void)find_fatal_quantization(file);
+    (void)read_signature_ports(bytes);
   } catch (const StatusError& error) {
     CHECK(error.status() == 501);
   }
@@ -124,6 +149,7 @@ void test_random_damage_is_survived() {
 
 int main() {
   test_signatures_are_read();
+  test_signature_ports_are_what_the_whole_file_says();
   test_open_dimensions_are_read();
   test_quantization_per_channel_is_read();
   test_every_truncation_is_survived();

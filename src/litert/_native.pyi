@@ -1,10 +1,17 @@
-"""The extension module: the C++ core as Python sees it. Used by ``backends/native.py`` alone."""
+"""The extension module: the C++ core as Python sees it. Used by ``backends/native*.py``, and for
+text by ``language/tokenizer.py``.
+"""
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, final
+from typing import Any, TypeAlias, TypeVar, final
 
 import numpy as np
 import numpy.typing as npt
+
+from litert.backends.language_protocol import LoopRequest, TextDecoder
+from litert.language.generation import FinishReason
+from litert.language.layout import EmbedderSignature, Layout
+from litert.model_file import Buffer
 
 def open_library(path: str) -> None: ...
 def is_library_open() -> bool: ...
@@ -72,3 +79,150 @@ class Runner:
 class DictRun:
     def run(self, inputs: Any, /) -> dict[str, npt.NDArray[Any]] | None: ...
     def output_shapes(self) -> dict[str, tuple[int, ...]]: ...
+
+# Text, ids and logprobs (each with its alternatives) of the tokens, and why it ended.
+_RawChunk: TypeAlias = tuple[
+    str,
+    tuple[int, ...],
+    list[tuple[float, tuple[tuple[int, float], ...]]],
+    FinishReason | None,
+]
+
+@final
+class OpenFile:
+    def __init__(self, path: bytes) -> None: ...
+    def read_signatures(
+        self, section: tuple[int, int]
+    ) -> list[
+        tuple[str, list[tuple[str, int, tuple[int, ...]]], list[tuple[str, int, tuple[int, ...]]]]
+    ]: ...
+
+@final
+class LanguageModel:
+    @staticmethod
+    def load(
+        file: OpenFile,
+        model: tuple[int, int],
+        embedder: tuple[int, int] | None,
+        layout: Layout,
+        embedders: Sequence[EmbedderSignature],
+        num_threads: int,
+        use_xnnpack: bool,
+        cache_folder: str,
+        context_length: int,
+    ) -> LanguageModel: ...
+    @property
+    def context_length(self) -> int: ...
+    @property
+    def vocab_size(self) -> int: ...
+    def take_notes(self) -> list[str]: ...
+    def session(self) -> Session: ...
+    def close(self) -> None: ...
+
+@final
+class Session:
+    @property
+    def tokens(self) -> list[int]: ...
+    def append(self, ids: Sequence[int]) -> None: ...
+    def truncate(self, length: int) -> None: ...
+    def start(self, request: LoopRequest, decoder: TextDecoder | None) -> TokenLoop: ...
+    def close(self) -> None: ...
+
+@final
+class TokenLoop:
+    def next(self) -> _RawChunk | None: ...
+    def run(self) -> _RawChunk | None: ...
+    def cancel(self) -> None: ...
+    def metrics(self) -> tuple[int, int, int, float, float, float]: ...
+
+@final
+class TokenTable:
+    def __init__(
+        self,
+        rows: Sequence[bytes],
+        start_rows: Sequence[bytes],
+        is_skipped: bytes,
+        replaces_each_byte: bool,
+        start_lasts_until_text: bool,
+    ) -> None: ...
+    def __len__(self) -> int: ...
+
+@final
+class Detokenizer:
+    def __init__(self, table: TokenTable, is_continuation: bool = False) -> None: ...
+    def push(self, token: int) -> str: ...
+    def flush(self) -> str: ...
+
+def decode_tokens(decoder: TextDecoder, tokens: Sequence[int]) -> str: ...
+
+@final
+class StopMatcher:
+    def __init__(self, stop_strings: Sequence[str]) -> None: ...
+    def push(self, text: str, /) -> tuple[bool, str]: ...
+    def flush(self) -> str: ...
+
+@final
+class StopTokens:
+    def __init__(self, sequences: Sequence[Sequence[int]]) -> None: ...
+    def push(self, token: int, /) -> tuple[bool, list[int]]: ...
+    def flush(self) -> list[int]: ...
+
+@final
+class LengthPlan:
+    @staticmethod
+    def analyse(
+        file: Buffer,
+        signatures: Sequence[tuple[str, Sequence[tuple[str, str, int]], str]],
+        length: int,
+    ) -> LengthPlan: ...
+    @property
+    def use(self) -> str: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def length(self) -> int: ...
+    @property
+    def max_length(self) -> int: ...
+    @property
+    def num_places(self) -> int: ...
+    @property
+    def num_tables(self) -> int: ...
+    def apply(self, file: Buffer, new_length: int) -> None: ...
+
+@final
+class Sampler:
+    def __init__(
+        self,
+        vocab_size: int,
+        *,
+        temperature: float = 0.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        typical_p: float = 1.0,
+        seed: int = 0,
+    ) -> None: ...
+    def sample(self, logits: npt.NDArray[np.float32], draw_index: int) -> int: ...
+
+@final
+class LogitsProcessor:
+    def __init__(
+        self,
+        vocab_size: int,
+        *,
+        repetition_penalty: float = 1.0,
+        presence_penalty: float = 0.0,
+        frequency_penalty: float = 0.0,
+        no_repeat_ngram: int = 0,
+        logit_bias: Sequence[tuple[int, float]] = (),
+        suppressed_tokens: Sequence[int] = (),
+    ) -> None: ...
+    @property
+    def does_nothing(self) -> bool: ...
+    def start(self, prompt: Sequence[int], max_new_tokens: int = 0) -> None: ...
+    def accept(self, token: int) -> None: ...
+    def apply(self, logits: npt.NDArray[np.float32]) -> None: ...
+
+def log_probabilities(
+    logits: npt.NDArray[np.float32], chosen: int, num_top: int = 0
+) -> tuple[float, list[tuple[int, float]]]: ...

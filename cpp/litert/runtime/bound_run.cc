@@ -10,6 +10,7 @@
 namespace litert_native::runtime {
 namespace {
 
+constexpr int kInvalidArgument = 1;
 constexpr int kUnsupported = 5;
 
 LiteRtRankedTensorType tensor_type(const Slot& slot, const Shape& shape) {
@@ -23,34 +24,58 @@ LiteRtRankedTensorType tensor_type(const Slot& slot, const Shape& shape) {
 }  // namespace
 
 BoundRun::BoundRun(std::shared_ptr<CompiledModel> compiled, size_t signature,
-                   std::vector<Shape> input_shapes)
+                   std::vector<Shape> input_shapes, GivenMemory given)
     : compiled_(std::move(compiled)),
       api_(library()),
       signature_(signature),
       input_shapes_(std::move(input_shapes)) {
-  const SignatureSpec& spec = this->signature();
   compiled_->apply_shapes(signature_, input_shapes_);
   output_shapes_ = compiled_->output_shapes(signature_, /*update_allocation=*/false);
-  const auto allocate = [](const Slot& slot, const Shape& shape, TensorMemory::Use use) {
+  bind_all(std::move(given));
+  const std::vector<Slot>& outputs = this->signature().outputs;
+  may_keep_inputs_ = keeps_inputs_bound() &&
+                     std::none_of(outputs.begin(), outputs.end(),
+                                  [](const Slot& output) { return output.input_alias >= 0; });
+  collect_buffers();
+}
+
+void BoundRun::bind_all(GivenMemory given) {
+  const SignatureSpec& spec = signature();
+  given.inputs.resize(spec.inputs.size());
+  given.outputs.resize(spec.outputs.size());
+  const auto bind_slot = [](const Slot& slot, const Shape& shape, TensorMemory::Use use,
+                            std::shared_ptr<TensorMemory> memory) {
     const size_t size_bytes = size_bytes_of(slot.element_type, shape);
     if (size_bytes == 0) {
       throw StatusError(kUnsupported, "zero-size tensors cannot be bound");
     }
-    return bind(slot, shape, TensorMemory::allocate(size_bytes, use));
+    if (memory == nullptr) {
+      memory = TensorMemory::allocate(size_bytes, use);
+    } else if (memory->size_bytes() != size_bytes) {
+      throw StatusError(kInvalidArgument,
+                        "a tensor of " + std::to_string(size_bytes) + " bytes was given " +
+                            std::to_string(memory->size_bytes()) + " bytes of memory");
+    }
+    return bind(slot, shape, std::move(memory));
   };
-  bool has_alias = false;
   for (size_t i = 0; i < spec.inputs.size(); ++i) {
-    inputs_.push_back(allocate(spec.inputs[i], input_shapes_[i], TensorMemory::Use::kInput));
+    inputs_.push_back(bind_slot(spec.inputs[i], input_shapes_[i], TensorMemory::Use::kInput,
+                                std::move(given.inputs[i])));
   }
   for (size_t i = 0; i < spec.outputs.size(); ++i) {
-    const bool is_alias = spec.outputs[i].input_alias >= 0;
-    has_alias |= is_alias;
-    outputs_.push_back(
-        is_alias ? Binding{}
-                 : allocate(spec.outputs[i], output_shapes_[i], TensorMemory::Use::kOutput));
+    int input = spec.outputs[i].input_alias;
+    if (given.outputs[i] != nullptr) {
+      const auto same = std::find_if(inputs_.begin(), inputs_.end(), [&](const Binding& bound) {
+        return bound.memory == given.outputs[i];
+      });
+      input = same == inputs_.end() ? input : static_cast<int>(same - inputs_.begin());
+    }
+    output_inputs_.push_back(input);
+    outputs_.push_back(input >= 0
+                           ? Binding{}
+                           : bind_slot(spec.outputs[i], output_shapes_[i],
+                                       TensorMemory::Use::kOutput, std::move(given.outputs[i])));
   }
-  may_keep_inputs_ = !has_alias && keeps_inputs_bound();
-  collect_buffers();
 }
 
 BoundRun::~BoundRun() {
@@ -106,8 +131,8 @@ void BoundRun::bind_input(size_t slot, std::shared_ptr<TensorMemory> memory) {
 }
 
 const std::shared_ptr<TensorMemory>& BoundRun::output_memory(size_t slot) const {
-  const int alias = signature().outputs[slot].input_alias;
-  return alias >= 0 ? inputs_[static_cast<size_t>(alias)].memory : outputs_[slot].memory;
+  const int input = output_inputs_[slot];
+  return input >= 0 ? inputs_[static_cast<size_t>(input)].memory : outputs_[slot].memory;
 }
 
 BoundRun::Binding BoundRun::bind(const Slot& slot, const Shape& shape,
@@ -129,9 +154,9 @@ void BoundRun::collect_buffers() {
   }
   kept_inputs_.assign(inputs_.size(), nullptr);
   for (size_t i = 0; i < outputs_.size(); ++i) {
-    const int alias = signature().outputs[i].input_alias;
+    const int input = output_inputs_[i];
     // The library lets an output's buffer replace the input's, so both must be one and the same.
-    output_buffers_.push_back(alias >= 0 ? input_buffers_[static_cast<size_t>(alias)]
+    output_buffers_.push_back(input >= 0 ? input_buffers_[static_cast<size_t>(input)]
                                          : outputs_[i].buffer.get());
   }
 }

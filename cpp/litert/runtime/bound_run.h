@@ -9,14 +9,21 @@
 
 namespace litert_native::runtime {
 
+// Memory for the tensors of a run, by slot; where an entry is null or missing the run makes its
+// own. An output that is given the memory of an input is written in place.
+struct GivenMemory {
+  std::vector<std::shared_ptr<TensorMemory>> inputs;
+  std::vector<std::shared_ptr<TensorMemory>> outputs;
+};
+
 // Everything that a run needs, resolved once: run() is one C call without lookup or allocation.
 // One thread at a time, and only while holding compiled().mutex().
 class BoundRun {
  public:
   // `input_shapes` has one shape without -1 for each input slot. Throws StatusError where the model
-  // refuses them; the compiled model stays usable.
+  // refuses them, or given memory has another size; the compiled model stays usable.
   BoundRun(std::shared_ptr<CompiledModel> compiled, size_t signature,
-           std::vector<Shape> input_shapes);
+           std::vector<Shape> input_shapes, GivenMemory given = {});
   ~BoundRun();
   BoundRun(const BoundRun&) = delete;
   BoundRun& operator=(const BoundRun&) = delete;
@@ -43,6 +50,7 @@ class BoundRun {
 
   [[nodiscard]] static Binding bind(const Slot& slot, const Shape& shape,
                                     std::shared_ptr<TensorMemory> memory);
+  void bind_all(GivenMemory given);
   void collect_buffers();
   void check_first_run();
 
@@ -52,7 +60,8 @@ class BoundRun {
   std::vector<Shape> input_shapes_;
   std::vector<Shape> output_shapes_;
   std::vector<Binding> inputs_;
-  std::vector<Binding> outputs_;  // empty ones for outputs that are inputs
+  std::vector<Binding> outputs_;    // empty ones for outputs in an input's memory
+  std::vector<int> output_inputs_;  // by output: the input slot whose buffer it has, or -1
   std::vector<LiteRtTensorBuffer> input_buffers_;
   std::vector<LiteRtTensorBuffer> kept_inputs_;  // NULL: leave the input as it is bound
   std::vector<LiteRtTensorBuffer> output_buffers_;

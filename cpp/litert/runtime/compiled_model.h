@@ -16,7 +16,20 @@ struct CompileOptions {
   int num_threads = 1;
   bool use_xnnpack = true;
   bool enable_profiling = false;
+  // Where XNNPACK keeps packed weights: nowhere (once a signature in anonymous memory), in a file
+  // that it writes at this path, or in the finished file behind this descriptor, which the library
+  // closes. kSharedMemoryWeights packs once, without a file.
+  std::string weight_cache_path = {};
+  int weight_cache_descriptor = -1;
+  // Keys of the signatures to compile; all where it is empty, and with releases before 2.2.0, which
+  // know no choice. Others cannot be bound then.
+  std::vector<std::string> selected_signatures = {};
+  // Whether to prepare all signatures at once, as the test of whether they can run; else each is
+  // prepared, and tested, when it is first bound.
+  bool prepares_all = true;
 };
+
+inline constexpr char kSharedMemoryWeights[] = ":memory";
 
 using Shape = std::vector<int32_t>;
 

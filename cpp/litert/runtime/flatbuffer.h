@@ -96,6 +96,18 @@ class Table {
 
   [[nodiscard]] bool has(size_t field) const { return field_position(field) != 0; }
 
+  // Where the field stands in the buffer; 0 where it is absent.
+  [[nodiscard]] size_t field_position(size_t field) const {
+    const size_t entry = 2 * sizeof(uint16_t) + field * sizeof(uint16_t);
+    if (entry + sizeof(uint16_t) > vtable_size_) {
+      return 0;
+    }
+    const size_t offset = buffer_->read<uint16_t>(vtable_ + entry);
+    return offset == 0 ? 0 : position_ + offset;
+  }
+
+  [[nodiscard]] size_t position() const { return position_; }
+
   template <typename T>
   [[nodiscard]] Vector<T> vector(size_t field) const {
     const size_t position = field_position(field);
@@ -121,16 +133,6 @@ class Table {
   }
 
  private:
-  // 0 where the field is absent.
-  [[nodiscard]] size_t field_position(size_t field) const {
-    const size_t entry = 2 * sizeof(uint16_t) + field * sizeof(uint16_t);
-    if (entry + sizeof(uint16_t) > vtable_size_) {
-      return 0;
-    }
-    const size_t offset = buffer_->read<uint16_t>(vtable_ + entry);
-    return offset == 0 ? 0 : position_ + offset;
-  }
-
   const Buffer* buffer_;
   size_t position_;
   size_t vtable_ = 0;

@@ -65,122 +65,21 @@ std::vector<NamedSlot> name_by_tensor(const std::vector<Slot>& slots, const File
   return named;
 }
 
-}  // namespace
-
-std::shared_ptr<const Model> Model::load(std::shared_ptr<const FileMapping> mapping) {
-  const std::span<const std::byte> bytes = mapping->bytes();
-  check_identifier(bytes);
-  const ForkGuard guard;
-  const StderrCapture capture;
-  LiteRtModel raw = nullptr;
-  // From the buffer, never from the file: only this call verifies the flatbuffer, the others crash
-  // on a damaged one (LiteRT issue 10080).
-  const LiteRtStatus status = without_exceptions([&] {
-    return library().create_model_from_buffer(environment(), bytes.data(), bytes.size(), &raw);
-  });
-  ModelHandle handle(raw);
-  if (status != kLiteRtStatusOk && status != kLiteRtStatusErrorUnsupported) {
-    // Whatever else it says (InvalidArgument for a bad length), it is about the bytes.
-    throw StatusError(kInvalidFlatbuffer, "damaged model: the library's verifier refuses it",
-                      capture.text());
-  }
-  // The verifier has passed, which bounds what the reader below can meet.
-  ModelFile file = read_model_file(bytes);
-  if (file.version != kSchemaVersion) {
-    throw StatusError(kInvalidFlatbuffer,
-                      "expected schema version 3, got " + std::to_string(file.version));
-  }
-  if (const std::string fault = find_fatal_quantization(file); !fault.empty()) {
-    throw StatusError(kUnsupported, fault);
-  }
-  if (const std::string fault = find_broken_data_flow(file); !fault.empty()) {
-    throw StatusError(kInvalidFlatbuffer, "damaged model: " + fault);
-  }
-  GraphFacts facts = check_graph(file);
-  if (!facts.unsupported.empty()) {
-    throw StatusError(kUnsupported, facts.unsupported, capture.text());
-  }
-  check(status, "load the model", capture.text());
-  return std::make_shared<const Model>(std::move(mapping), std::move(handle), std::move(file),
-                                       std::move(facts));
+// That of a signature; without signatures the first one.
+const FileSubgraph& subgraph_of(const ModelFile& file, size_t signature) {
+  return file.subgraphs[file.signatures.empty() ? 0 : file.signatures[signature].subgraph];
 }
 
-Model::Model(std::shared_ptr<const FileMapping> mapping, ModelHandle handle, ModelFile file,
-             GraphFacts facts)
-    : mapping_(std::move(mapping)),
-      handle_(std::move(handle)),
-      file_(std::move(file)),
-      facts_(std::move(facts)) {
-  if (file_.subgraphs.empty()) {
-    throw StatusError(kInvalidFlatbuffer, "damaged model: it has no subgraph");
+// Scales and zero points are told for affine quantization alone.
+SlotQuantization quantization_of(const FileTensor& tensor) {
+  if (tensor.scales.empty() || tensor.block_size != 0) {
+    return {};
   }
-  LiteRtParamIndex num_signatures = 0;
-  check(library().get_num_model_signatures(handle_.get(), &num_signatures), "count signatures");
-  for (size_t i = 0; i < num_signatures; ++i) {
-    signatures_.push_back(read_signature(i));
-    if (const std::string reason = why_unsupported(signatures_.back()); !reason.empty()) {
-      throw StatusError(kUnsupported, reason);
-    }
-  }
+  return {tensor.scales, tensor.zero_points, tensor.quantized_dimension};
 }
 
-SignatureSpec Model::read_signature(size_t index) const {
-  const Library& api = library();
-  LiteRtSignature signature = nullptr;
-  check(api.get_model_signature(handle_.get(), index, &signature), "read a signature");
-  SignatureSpec spec;
-  const bool has_signatures = !file_.signatures.empty();
-  if (has_signatures) {
-    if (index >= file_.signatures.size()) {
-      throw StatusError(kUnsupported, "the library tells more signatures than the file has");
-    }
-    spec.key = std::string(file_.signatures[index].key);
-    spec.subgraph = file_.signatures[index].subgraph;
-  } else {
-    spec.key = kKeyWithoutSignatures;
-  }
-  const FileSubgraph& subgraph = file_.subgraphs[spec.subgraph];
-
-  const auto read_slots = [&](auto count, auto tensor_by_index) {
-    LiteRtParamIndex num_slots = 0;
-    check(count(signature, &num_slots), "count a signature's tensors");
-    std::vector<Slot> slots;
-    for (size_t i = 0; i < num_slots; ++i) {
-      LiteRtTensor tensor = nullptr;
-      uint32_t tensor_index = 0;
-      check(tensor_by_index(signature, i, &tensor), "read a signature's tensor");
-      check(api.get_tensor_index(tensor, &tensor_index), "read a tensor's index");
-      if (tensor_index >= subgraph.tensors.size()) {
-        throw StatusError(kUnsupported, "the library numbers the tensors in another way");
-      }
-      const FileTensor& file_tensor = subgraph.tensors[tensor_index];
-      slots.push_back(
-          {tensor_index, file_tensor.element_type, file_tensor.shape, file_tensor.signature});
-    }
-    return slots;
-  };
-  spec.inputs = read_slots(api.get_num_signature_inputs, api.get_signature_input_tensor_by_index);
-  spec.outputs =
-      read_slots(api.get_num_signature_outputs, api.get_signature_output_tensor_by_index);
-  for (Slot& output : spec.outputs) {
-    for (size_t i = 0; i < spec.inputs.size(); ++i) {
-      if (spec.inputs[i].tensor == output.tensor) {
-        output.input_alias = static_cast<int>(i);
-      }
-    }
-  }
-  if (has_signatures) {
-    spec.input_names = assign_names(spec.inputs, file_.signatures[index].inputs);
-    spec.output_names = assign_names(spec.outputs, file_.signatures[index].outputs);
-  } else {
-    spec.input_names = name_by_tensor(spec.inputs, subgraph, "input");
-    spec.output_names = name_by_tensor(spec.outputs, subgraph, "output");
-  }
-  return spec;
-}
-
-std::string Model::why_unsupported(const SignatureSpec& signature) const {
-  const FileSubgraph& subgraph = file_.subgraphs[signature.subgraph];
+std::string why_unsupported(const ModelFile& file, size_t index, const SignatureSpec& signature) {
+  const FileSubgraph& subgraph = subgraph_of(file, index);
   bool is_dynamic = false;
   std::set<std::string_view> input_names;
   const auto check_slot = [&](const Slot& slot) -> std::string {
@@ -200,7 +99,7 @@ std::string Model::why_unsupported(const SignatureSpec& signature) const {
     is_dynamic |=
         std::find(slot.signature.begin(), slot.signature.end(), -1) != slot.signature.end();
     const bool is_new = input_names.insert(subgraph.tensors[slot.tensor].name).second;
-    if (!is_new && file_.signatures.empty() && is_dynamic) {
+    if (!is_new && file.signatures.empty() && is_dynamic) {
       // The library resizes by name, and throws through its C functions over twins.
       return "dynamic inputs share the name '" + std::string(subgraph.tensors[slot.tensor].name) +
              "'";
@@ -222,6 +121,116 @@ std::string Model::why_unsupported(const SignatureSpec& signature) const {
     return "signature '" + signature.key + "' leaves inputs of its graph without a name";
   }
   return {};
+}
+
+}  // namespace
+
+std::shared_ptr<const Model> Model::load(std::shared_ptr<const FileMapping> mapping) {
+  const std::span<const std::byte> bytes = mapping->bytes();
+  check_identifier(bytes);
+  const ForkGuard guard;
+  const StderrCapture capture;
+  LiteRtModel raw = nullptr;
+  // From the buffer, never from the file: only this call verifies the flatbuffer, the others crash
+  // on a damaged one (LiteRT issue 10080).
+  const LiteRtStatus status = without_exceptions([&] {
+    return library().create_model_from_buffer(environment(), bytes.data(), bytes.size(), &raw);
+  });
+  ModelHandle handle(raw);
+  if (status != kLiteRtStatusOk && status != kLiteRtStatusErrorUnsupported) {
+    // Whatever else it says (InvalidArgument for a bad length), it is about the bytes.
+    throw StatusError(kInvalidFlatbuffer, "damaged model: the library's verifier refuses it",
+                      capture.text());
+  }
+  // The verifier has passed, which bounds what the reader below can meet.
+  const ModelFile file = read_model_file(bytes);
+  if (file.version != kSchemaVersion) {
+    throw StatusError(kInvalidFlatbuffer,
+                      "expected schema version 3, got " + std::to_string(file.version));
+  }
+  if (const std::string fault = find_fatal_quantization(file); !fault.empty()) {
+    throw StatusError(kUnsupported, fault);
+  }
+  if (const std::string fault = find_broken_data_flow(file); !fault.empty()) {
+    throw StatusError(kInvalidFlatbuffer, "damaged model: " + fault);
+  }
+  GraphFacts facts = check_graph(file);
+  if (!facts.unsupported.empty()) {
+    throw StatusError(kUnsupported, facts.unsupported, capture.text());
+  }
+  check(status, "load the model", capture.text());
+  return std::make_shared<const Model>(std::move(mapping), std::move(handle), file,
+                                       std::move(facts));
+}
+
+Model::Model(std::shared_ptr<const FileMapping> mapping, ModelHandle handle, const ModelFile& file,
+             GraphFacts facts)
+    : mapping_(std::move(mapping)), handle_(std::move(handle)), facts_(std::move(facts)) {
+  if (file.subgraphs.empty()) {
+    throw StatusError(kInvalidFlatbuffer, "damaged model: it has no subgraph");
+  }
+  LiteRtParamIndex num_signatures = 0;
+  check(library().get_num_model_signatures(handle_.get(), &num_signatures), "count signatures");
+  for (size_t i = 0; i < num_signatures; ++i) {
+    signatures_.push_back(read_signature(file, i));
+    if (const std::string reason = why_unsupported(file, i, signatures_.back()); !reason.empty()) {
+      throw StatusError(kUnsupported, reason);
+    }
+  }
+}
+
+SignatureSpec Model::read_signature(const ModelFile& file, size_t index) const {
+  const Library& api = library();
+  LiteRtSignature signature = nullptr;
+  check(api.get_model_signature(handle_.get(), index, &signature), "read a signature");
+  SignatureSpec spec;
+  const bool has_signatures = !file.signatures.empty();
+  if (has_signatures) {
+    if (index >= file.signatures.size()) {
+      throw StatusError(kUnsupported, "the library tells more signatures than the file has");
+    }
+    spec.key = std::string(file.signatures[index].key);
+  } else {
+    spec.key = kKeyWithoutSignatures;
+  }
+  const FileSubgraph& subgraph = subgraph_of(file, index);
+
+  const auto read_slots = [&](auto count, auto tensor_by_index) {
+    LiteRtParamIndex num_slots = 0;
+    check(count(signature, &num_slots), "count a signature's tensors");
+    std::vector<Slot> slots;
+    for (size_t i = 0; i < num_slots; ++i) {
+      LiteRtTensor tensor = nullptr;
+      uint32_t tensor_index = 0;
+      check(tensor_by_index(signature, i, &tensor), "read a signature's tensor");
+      check(api.get_tensor_index(tensor, &tensor_index), "read a tensor's index");
+      if (tensor_index >= subgraph.tensors.size()) {
+        throw StatusError(kUnsupported, "the library numbers the tensors in another way");
+      }
+      const FileTensor& file_tensor = subgraph.tensors[tensor_index];
+      slots.push_back({tensor_index, file_tensor.element_type, file_tensor.shape,
+                       file_tensor.signature, quantization_of(file_tensor)});
+    }
+    return slots;
+  };
+  spec.inputs = read_slots(api.get_num_signature_inputs, api.get_signature_input_tensor_by_index);
+  spec.outputs =
+      read_slots(api.get_num_signature_outputs, api.get_signature_output_tensor_by_index);
+  for (Slot& output : spec.outputs) {
+    for (size_t i = 0; i < spec.inputs.size(); ++i) {
+      if (spec.inputs[i].tensor == output.tensor) {
+        output.input_alias = static_cast<int>(i);
+      }
+    }
+  }
+  if (has_signatures) {
+    spec.input_names = assign_names(spec.inputs, file.signatures[index].inputs);
+    spec.output_names = assign_names(spec.outputs, file.signatures[index].outputs);
+  } else {
+    spec.input_names = name_by_tensor(spec.inputs, subgraph, "input");
+    spec.output_names = name_by_tensor(spec.outputs, subgraph, "output");
+  }
+  return spec;
 }
 
 }  // namespace litert_native::runtime

@@ -12,13 +12,21 @@
 
 namespace litert_native::runtime {
 
+// How the values of a slot are quantized; no scales where they are not, or in another way.
+struct SlotQuantization {
+  std::vector<float> scales;
+  std::vector<int64_t> zero_points;
+  int32_t quantized_dimension = 0;
+};
+
 // One entry of the C API's input or output list of a signature.
 struct Slot {
   uint32_t tensor = 0;  // index in the subgraph
   LiteRtElementType element_type = kLiteRtElementTypeNone;
   std::vector<int32_t> shape;      // as the file stores it
   std::vector<int32_t> signature;  // -1 where a dimension is open
-  int input_alias = -1;            // of an output that is also an input: that input's slot
+  SlotQuantization quantization;
+  int input_alias = -1;  // of an output that is also an input: that input's slot
 };
 
 // A name that users see, and the slot that holds its data. Two names may share one slot.
@@ -33,37 +41,30 @@ struct SignatureSpec {
   std::vector<Slot> outputs;
   std::vector<NamedSlot> input_names;
   std::vector<NamedSlot> output_names;
-  size_t subgraph = 0;
 };
 
-// Immutable.
+// Immutable. Keeps of the file what its signatures say; a graph can have many thousand tensors.
 class Model {
  public:
   // Throws StatusError: 501 for damaged bytes, 5 with the reason for a valid model that the
   // compiled model cannot run rightly.
   static std::shared_ptr<const Model> load(std::shared_ptr<const FileMapping> mapping);
 
-  Model(std::shared_ptr<const FileMapping> mapping, ModelHandle handle, ModelFile file,
+  Model(std::shared_ptr<const FileMapping> mapping, ModelHandle handle, const ModelFile& file,
         GraphFacts facts);
   Model(const Model&) = delete;
   Model& operator=(const Model&) = delete;
 
   [[nodiscard]] LiteRtModel handle() const { return handle_.get(); }
   [[nodiscard]] const std::vector<SignatureSpec>& signatures() const { return signatures_; }
-  [[nodiscard]] const FileTensor& file_tensor(const SignatureSpec& signature,
-                                              const Slot& slot) const {
-    return file_.subgraphs[signature.subgraph].tensors[slot.tensor];
-  }
   [[nodiscard]] const GraphFacts& facts() const { return facts_; }
   [[nodiscard]] const FileMapping& mapping() const { return *mapping_; }
 
  private:
-  [[nodiscard]] SignatureSpec read_signature(size_t index) const;
-  [[nodiscard]] std::string why_unsupported(const SignatureSpec& signature) const;
+  [[nodiscard]] SignatureSpec read_signature(const ModelFile& file, size_t index) const;
 
   std::shared_ptr<const FileMapping> mapping_;
   ModelHandle handle_;
-  ModelFile file_;
   GraphFacts facts_;
   std::vector<SignatureSpec> signatures_;
 };

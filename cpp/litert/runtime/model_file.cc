@@ -187,6 +187,19 @@ std::vector<bool> read_which_buffers_have_data(const Table& model) {
   return has_data;
 }
 
+// Calls `visit(name, tensor index)` for the inputs or outputs of a signature.
+template <typename Visit>
+void for_each_name(const Table& signature, size_t which, size_t num_tensors, Visit visit) {
+  signature.for_each_table(which, [&](const Table& entry) {
+    const uint32_t index = entry.scalar<uint32_t>(field::tensor_map::kTensorIndex, 0);
+    if (index >= num_tensors) {
+      throw FormatError("a signature names tensor " + std::to_string(index) + " of " +
+                        std::to_string(num_tensors));
+    }
+    visit(entry.string(field::tensor_map::kName), index);
+  });
+}
+
 FileSignature read_signature(const Table& table, const std::vector<FileSubgraph>& subgraphs) {
   namespace f = field::signature;
   FileSignature signature;
@@ -198,14 +211,8 @@ FileSignature read_signature(const Table& table, const std::vector<FileSubgraph>
   const size_t num_tensors = subgraphs[signature.subgraph].tensors.size();
   const auto read_names = [&](size_t which) {
     std::vector<std::pair<std::string_view, uint32_t>> names;
-    table.for_each_table(which, [&](const Table& entry) {
-      const uint32_t index = entry.scalar<uint32_t>(field::tensor_map::kTensorIndex, 0);
-      if (index >= num_tensors) {
-        throw FormatError("a signature names tensor " + std::to_string(index) + " of " +
-                          std::to_string(num_tensors));
-      }
-      names.emplace_back(entry.string(field::tensor_map::kName), index);
-    });
+    for_each_name(table, which, num_tensors,
+                  [&](std::string_view name, uint32_t index) { names.emplace_back(name, index); });
     return names;
   };
   signature.inputs = read_names(f::kInputs);
@@ -213,12 +220,53 @@ FileSignature read_signature(const Table& table, const std::vector<FileSubgraph>
   return signature;
 }
 
-}  // namespace
+SignaturePorts read_ports(const flatbuffer::Buffer& buffer, const Table& model,
+                          const Table& signature) {
+  namespace f = field::signature;
+  const Vector<uint32_t> subgraphs = model.vector<uint32_t>(field::model::kSubgraphs);
+  const size_t subgraph_index = signature.scalar<uint32_t>(f::kSubgraph, 0);
+  if (subgraph_index >= subgraphs.size()) {
+    throw FormatError("a signature has no subgraph");
+  }
+  const Table subgraph(buffer, buffer.follow(subgraphs.position(subgraph_index)));
+  const Vector<uint32_t> tensors = subgraph.vector<uint32_t>(field::subgraph::kTensors);
+  SignaturePorts ports{signature.string(f::kKey), {}, {}};
+  const auto read = [&](size_t which, auto& named) {
+    for_each_name(signature, which, tensors.size(), [&](std::string_view name, uint32_t index) {
+      const Table tensor(buffer, buffer.follow(tensors.position(index)));
+      named.emplace_back(name, read_tensor(tensor, {}));
+    });
+  };
+  read(f::kInputs, ports.inputs);
+  read(f::kOutputs, ports.outputs);
+  return ports;
+}
 
-ModelFile read_model_file(std::span<const std::byte> bytes) {
+// Calls `read(buffer, model)`, and names damaged bytes as such.
+template <typename Read>
+auto read_checked(std::span<const std::byte> bytes, Read read) {
   try {
     const flatbuffer::Buffer buffer(bytes);
-    const Table model = Table::root(buffer);
+    return read(buffer, Table::root(buffer));
+  } catch (const FormatError& error) {
+    throw StatusError(kInvalidFlatbuffer, std::string("damaged model: ") + error.what());
+  }
+}
+
+}  // namespace
+
+std::vector<SignaturePorts> read_signature_ports(std::span<const std::byte> bytes) {
+  return read_checked(bytes, [](const flatbuffer::Buffer& buffer, const Table& model) {
+    std::vector<SignaturePorts> signatures;
+    model.for_each_table(field::model::kSignatureDefs, [&](const Table& signature) {
+      signatures.push_back(read_ports(buffer, model, signature));
+    });
+    return signatures;
+  });
+}
+
+ModelFile read_model_file(std::span<const std::byte> bytes) {
+  return read_checked(bytes, [](const flatbuffer::Buffer&, const Table& model) {
     const std::vector<OperatorCode> codes = read_operator_codes(model);
     const std::vector<bool> buffer_has_data = read_which_buffers_have_data(model);
     ModelFile file;
@@ -230,9 +278,7 @@ ModelFile read_model_file(std::span<const std::byte> bytes) {
       file.signatures.push_back(read_signature(signature, file.subgraphs));
     });
     return file;
-  } catch (const FormatError& error) {
-    throw StatusError(kInvalidFlatbuffer, std::string("damaged model: ") + error.what());
-  }
+  });
 }
 
 }  // namespace litert_native::runtime

@@ -58,6 +58,17 @@ struct ModelFile {
   std::vector<FileSignature> signatures;
 };
 
+// A signature with the tensors that it names, and nothing of the graph behind them.
+struct SignaturePorts {
+  std::string_view key;
+  std::vector<std::pair<std::string_view, FileTensor>> inputs;  // is_constant is not told
+  std::vector<std::pair<std::string_view, FileTensor>> outputs;
+};
+
+// Reads the signatures alone, which takes no time however large the graph is. Throws StatusError
+// 501.
+[[nodiscard]] std::vector<SignaturePorts> read_signature_ports(std::span<const std::byte> bytes);
+
 // Reads a .tflite file. Every offset, length and index is checked; the weights are not touched.
 // Throws StatusError 501.
 [[nodiscard]] ModelFile read_model_file(std::span<const std::byte> bytes);

@@ -1,0 +1,260 @@
+// The cache folder and packed weights in it. Needs the library for the weights; the rest does not.
+#include "litert/runtime/weight_cache.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "check.h"
+#include "files.h"
+#include "litert/runtime/cache_folder.h"
+#include "litert/runtime/model.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+
+using litert_native::runtime::bound_weight_files;
+using litert_native::runtime::CacheFolder;
+using litert_native::runtime::CompiledModel;
+using litert_native::runtime::CompileOptions;
+using litert_native::runtime::content_hash;
+using litert_native::runtime::FileMapping;
+using litert_native::runtime::Model;
+using litert_native::runtime::OpenFile;
+using litert_native::runtime::WeightCache;
+using litert_native::tests::read_file;
+
+constexpr char kModel[] = "mlp.tflite";
+
+class Folder {
+ public:
+  Folder() : path_(fs::temp_directory_path() / ("litert-cache-" + std::to_string(::getpid()))) {
+    fs::remove_all(path_);
+  }
+  ~Folder() { fs::remove_all(path_); }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  [[nodiscard]] const fs::path& path() const { return path_; }
+
+  [[nodiscard]] std::vector<fs::path> with_suffix(const std::string& suffix) const {
+    std::vector<fs::path> found;
+    for (const fs::directory_entry& entry : fs::directory_iterator(path_)) {
+      if (entry.path().extension() == suffix) {
+        found.push_back(entry.path());
+      }
+    }
+    return found;
+  }
+
+ private:
+  fs::path path_;
+};
+
+void write(const fs::path& path, const std::string& text) {
+  std::ofstream(path, std::ios::binary | std::ios::trunc) << text;
+}
+
+void folder_is_for_its_owner_alone() {
+  const Folder folder;
+  CHECK(CacheFolder::open((folder.path() / "inner").string()) != nullptr);
+  struct stat status{};
+  CHECK(::stat((folder.path() / "inner").c_str(), &status) == 0);
+  CHECK((status.st_mode & 0777) == 0700);
+}
+
+void folder_that_cannot_be_used_is_none() {
+  const Folder folder;
+  fs::create_directory(folder.path());
+  write(folder.path() / "file", "x");
+  CHECK(CacheFolder::open((folder.path() / "file").string()) == nullptr);
+  CHECK(CacheFolder::open((folder.path() / "file" / "inner").string()) == nullptr);
+  CHECK(CacheFolder::open((folder.path() / "with\"quote").string()) == nullptr);
+}
+
+void notes_are_replaced_as_a_whole() {
+  const Folder folder;
+  const auto cache = CacheFolder::open(folder.path().string());
+  CHECK(!cache->read_note("verdict").has_value());
+  cache->write_note("verdict", "same");
+  CHECK(cache->read_note("verdict") == "same");
+  cache->write_note("verdict", "different");
+  CHECK(cache->read_note("verdict") == "different");
+  CHECK(folder.with_suffix(".tmp").empty());
+}
+
+void content_hash_is_remembered_until_the_file_changes() {
+  const Folder folder;
+  const auto cache = CacheFolder::open(folder.path().string());
+  const fs::path file = folder.path() / "model";
+  write(file, "one");
+  const auto hash = [&] {
+    const auto opened = OpenFile::open(file.string());
+    return content_hash(cache.get(), *opened, *opened->map());
+  };
+  const std::string first = hash();
+  CHECK(first.size() == 32);
+  CHECK(hash() == first);
+  write(file, "two");  // as long as before
+  CHECK(hash() != first);
+  write(file, "one");
+  CHECK(hash() == first);
+}
+
+void least_recently_used_files_go_first() {
+  const Folder folder;
+  const auto cache = CacheFolder::open(folder.path().string());
+  for (const char* const name : {"old", "new", "kept"}) {
+    write(folder.path() / (std::string(name) + ".weights"), std::string(100, 'x'));
+    write(folder.path() / (std::string(name) + ".seal"), "x");
+  }
+  const auto now = fs::file_time_type::clock::now();
+  fs::last_write_time(folder.path() / "old.seal", now - std::chrono::hours(2));
+  fs::last_write_time(folder.path() / "kept.seal", now - std::chrono::hours(3));
+  bound_weight_files(*cache, 250, "kept.weights");
+  CHECK(!fs::exists(folder.path() / "old.weights"));
+  CHECK(!fs::exists(folder.path() / "old.seal"));
+  CHECK(fs::exists(folder.path() / "new.weights"));
+  bound_weight_files(*cache, 0, "kept.weights");
+  CHECK(!fs::exists(folder.path() / "new.weights"));
+  CHECK(fs::exists(folder.path() / "kept.weights"));
+}
+
+// What the weights are kept as, and whether they were built in this call.
+struct Loaded {
+  std::shared_ptr<CompiledModel> compiled;
+  std::string built_at;
+  int descriptor = -1;
+};
+
+Loaded load(const std::shared_ptr<const CacheFolder>& cache) {
+  Loaded loaded;
+  const std::shared_ptr<const Model> model = Model::load(FileMapping::open(kModel));
+  const WeightCache weights(cache, model->mapping().content_hash());
+  loaded.compiled = weights.compile({}, [&](const CompileOptions& options) {
+    loaded.built_at = options.weight_cache_path;
+    loaded.descriptor = options.weight_cache_descriptor;
+    return CompiledModel::compile(model, options);
+  });
+  return loaded;
+}
+
+void weights_are_built_once_and_used_again() {
+  const Folder folder;
+  const auto cache = CacheFolder::open(folder.path().string());
+  const Loaded first = load(cache);
+  CHECK(first.built_at.ends_with(".tmp"));
+  const std::vector<fs::path> files = folder.with_suffix(".weights");
+  CHECK(files.size() == 1);
+  CHECK(folder.with_suffix(".tmp").empty());
+  const Loaded second = load(cache);
+  CHECK(second.descriptor >= 0);
+  CHECK(second.built_at.empty());
+}
+
+void weights_that_were_changed_are_built_again() {
+  const Folder folder;
+  const auto cache = CacheFolder::open(folder.path().string());
+  (void)load(cache);
+  const fs::path file = folder.with_suffix(".weights").front();
+  const std::vector<std::byte> good = read_file(file.string());
+  for (const size_t flipped : {size_t{9}, good.size() / 2, good.size() - 1}) {
+    std::vector<std::byte> bad = good;
+    bad[flipped] ^= std::byte{0xFF};
+    fs::remove(file);
+    write(file, std::string(reinterpret_cast<const char*>(bad.data()), bad.size()));
+    CHECK(load(cache).built_at.ends_with(".tmp"));
+    CHECK(read_file(file.string()) == good);
+  }
+  // Cut short, empty, and of another model altogether.
+  for (const std::string& text :
+       {std::string("LITE"), std::string(), std::string(good.size(), 'x')}) {
+    fs::remove(file);
+    write(file, text);
+    CHECK(load(cache).built_at.ends_with(".tmp"));
+    CHECK(read_file(file.string()) == good);
+  }
+}
+
+void weights_that_were_copied_are_taken_by_their_content() {
+  const Folder folder;
+  const auto cache = CacheFolder::open(folder.path().string());
+  (void)load(cache);
+  const fs::path file = folder.with_suffix(".weights").front();
+  fs::copy(file, folder.path() / "copy");
+  fs::rename(folder.path() / "copy", file);
+  CHECK(load(cache).descriptor >= 0);
+  CHECK(load(cache).descriptor >= 0);
+}
+
+void weights_without_a_seal_are_not_used() {
+  const Folder folder;
+  const auto cache = CacheFolder::open(folder.path().string());
+  (void)load(cache);
+  fs::remove(folder.with_suffix(".seal").front());
+  CHECK(load(cache).built_at.ends_with(".tmp"));
+  CHECK(load(cache).descriptor >= 0);
+}
+
+void many_loads_at_once_build_one_file() {
+  const Folder folder;
+  const auto cache = CacheFolder::open(folder.path().string());
+  std::vector<std::thread> threads;
+  std::vector<Loaded> loaded(8);
+  for (size_t i = 0; i < loaded.size(); ++i) {
+    threads.emplace_back([&, i] { loaded[i] = load(cache); });
+  }
+  size_t num_built = 0;
+  for (size_t i = 0; i < loaded.size(); ++i) {
+    threads[i].join();
+    num_built += loaded[i].built_at.ends_with(".tmp") ? 1 : 0;
+    CHECK(loaded[i].compiled != nullptr);
+  }
+  CHECK(num_built == 1);
+  CHECK(folder.with_suffix(".weights").size() == 1);
+}
+
+void a_failed_build_leaves_nothing() {
+  const Folder folder;
+  const auto cache = CacheFolder::open(folder.path().string());
+  const WeightCache weights(cache, "0123");
+  bool has_thrown = false;
+  try {
+    (void)weights.compile({}, [](const CompileOptions& options) -> std::shared_ptr<CompiledModel> {
+      write(options.weight_cache_path, "half");
+      throw std::runtime_error("no");
+    });
+  } catch (const std::runtime_error&) {
+    has_thrown = true;
+  }
+  CHECK(has_thrown);
+  CHECK(folder.with_suffix(".weights").empty());
+  CHECK(folder.with_suffix(".tmp").empty());
+}
+
+}  // namespace
+
+int main() {
+  folder_is_for_its_owner_alone();
+  folder_that_cannot_be_used_is_none();
+  notes_are_replaced_as_a_whole();
+  content_hash_is_remembered_until_the_file_changes();
+  least_recently_used_files_go_first();
+  const char* const library = std::getenv("LITERT_LIBRARY");
+  if (library == nullptr) {
+    return 77;
+  }
+  litert_native::runtime::open_library(library);
+  weights_are_built_once_and_used_again();
+  weights_that_were_changed_are_built_again();
+  weights_that_were_copied_are_taken_by_their_content();
+  weights_without_a_seal_are_not_used();
+  many_loads_at_once_build_one_file();
+  a_failed_build_leaves_nothing();
+}
