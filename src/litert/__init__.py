@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from litert.errors import (
         AcceleratorError,
         BackendFallbackWarning,
+        ChatTemplateError,
         ClosedError,
+        ContextLengthError,
         ExecutionError,
         FileFormatError,
+        GenerationError,
         LibraryError,
         LiteRTError,
         MissingExtraError,
@@ -29,8 +32,14 @@ if TYPE_CHECKING:
         TensorLayoutError,
         TensorShapeError,
         TensorTypeError,
+        TokenizerError,
         UnsupportedModelError,
     )
+    from litert.language.generation import Chunk, Generation, Metrics, TokenLogprob
+    from litert.language.model import LanguageModel
+    from litert.language.options import GenerationOptions
+    from litert.language.session import Session
+    from litert.language.stream import Stream
     from litert.library import LibraryInfo, library_info, load_library
     from litert.manager import LiteRTManager
     from litert.model import Model
@@ -44,6 +53,14 @@ _MODULE_OF = {
     "Model": "model",
     "Runner": "runner",
     "LiteRTManager": "manager",
+    "LanguageModel": "language.model",
+    "Session": "language.session",
+    "Stream": "language.stream",
+    "Generation": "language.generation",
+    "Chunk": "language.generation",
+    "Metrics": "language.generation",
+    "TokenLogprob": "language.generation",
+    "GenerationOptions": "language.options",
     "CpuOptions": "options",
     "TensorInfo": "tensor_info",
     "Signature": "tensor_info",
@@ -72,6 +89,10 @@ _MODULE_OF = {
         "RunTimeoutError",
         "ClosedError",
         "OptionError",
+        "GenerationError",
+        "ContextLengthError",
+        "TokenizerError",
+        "ChatTemplateError",
         "BackendFallbackWarning",
     ),
     "errors",
@@ -81,6 +102,14 @@ __all__ = [
     "Model",
     "Runner",
     "LiteRTManager",
+    "LanguageModel",
+    "Session",
+    "Stream",
+    "Generation",
+    "Chunk",
+    "Metrics",
+    "TokenLogprob",
+    "GenerationOptions",
     "CpuOptions",
     "TensorInfo",
     "Signature",
@@ -107,6 +136,10 @@ __all__ = [
     "RunTimeoutError",
     "ClosedError",
     "OptionError",
+    "GenerationError",
+    "ContextLengthError",
+    "TokenizerError",
+    "ChatTemplateError",
     "BackendFallbackWarning",
 ]
 

@@ -31,6 +31,16 @@ def cpu_features() -> list[str]:
     return [feature for feature in _FEATURES if feature in present]
 
 
+def num_usable_cores() -> int:
+    """Return on how many cores this process gets to run at once, by affinity and cgroup."""
+    if hasattr(os, "sched_getaffinity"):
+        usable = len(os.sched_getaffinity(0))
+    else:
+        usable = os.cpu_count() or 1
+    quota = _cgroup_quota()
+    return usable if quota is None else max(1, min(usable, int(quota)))
+
+
 def usable_cores() -> str:
     """Say on how many cores this process may run, and how much of them it gets."""
     total = os.cpu_count() or 0

@@ -110,6 +110,22 @@ class OptionError(LiteRTError, ValueError):
     """An option has a wrong value or contradicts another."""
 
 
+class GenerationError(LiteRTError, RuntimeError):
+    """Text could not be generated; the message says what stood in the way."""
+
+
+class ContextLengthError(GenerationError, ValueError):
+    """A prompt does not fit the context; the message says how many tokens there are and fit."""
+
+
+class TokenizerError(GenerationError, ValueError):
+    """A tokenizer is missing, damaged, or does not fit the model."""
+
+
+class ChatTemplateError(GenerationError, ValueError):
+    """A chat template is missing, does not compile, fails, or does not come to an end."""
+
+
 class BackendFallbackWarning(UserWarning):
     """The native core is not available; ai-edge-litert's Python path is used in its place."""
 

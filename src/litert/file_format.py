@@ -7,6 +7,7 @@ import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from litert.errors import FileFormatError, ModelError, ModelNotFoundError
 from litert.model_file import FILE_IDENTIFIER, Buffer
@@ -14,6 +15,11 @@ from litert.model_file import FILE_IDENTIFIER, Buffer
 HEAD_BYTES = 4096
 # The identifier ends at byte 8; a model needs a root table behind it.
 _MIN_MODEL_BYTES = 16
+_LITERTLM_MAGIC = b"LITERTLM"
+_A_MODEL = "a .tflite model"
+_A_LANGUAGE_MODEL = "a .litertlm or .tflite language model"
+
+LanguageFileKind = Literal["litertlm", "tflite"]
 
 _TORCH = "convert it with litert-torch"
 _TENSORFLOW = "convert it with tf.lite.TFLiteConverter"
@@ -33,12 +39,11 @@ class Format:
     advice: str
 
 
-LITERTLM = Format(
-    "a .litertlm language model", "load it with the language model API, not as a single model"
-)
+LITERTLM = Format("a .litertlm language model", "load it with litert.LanguageModel")
 TASK = Format(
     "a .task bundle (a zip archive)",
-    "unzip it and load the .tflite inside, or use the .litertlm release of a language model",
+    "load the .litertlm release of a language model with litert.LanguageModel; "
+    "of another bundle, unzip it and load the .tflite inside",
 )
 ZIP = Format("a zip archive", "unzip it and load the .tflite inside")
 KERAS = Format("a Keras model", f"{_TENSORFLOW}.from_keras_model")
@@ -52,7 +57,7 @@ SAFETENSORS = Format("a safetensors file (weights without a model)", _TORCH)
 
 # What a file starts with, at which byte.
 _MAGIC: tuple[tuple[int, bytes, Format], ...] = (
-    (0, b"LITERTLM", LITERTLM),
+    (0, _LITERTLM_MAGIC, LITERTLM),
     (0, b"GGUF", GGUF),
     (0, b"\x89HDF\r\n\x1a\n", KERAS),
     (0, b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", TORCH),
@@ -108,7 +113,7 @@ def check_source(source: str | os.PathLike[str] | Buffer) -> None:
     """
     if isinstance(source, (str, os.PathLike)):
         path = Path(source)
-        check_head(_read_head(path), str(path))
+        check_head(_read_head(path, _A_MODEL), str(path))
         return
     with memoryview(source) as view, view.cast("B") as flat:
         head = bytes(flat[:HEAD_BYTES])
@@ -126,27 +131,58 @@ def check_head(head: bytes, path: str = "") -> None:
         FileFormatError: It is empty, too short or of another format; the message names the format
             where it is known.
     """
-    if len(head) >= _MIN_MODEL_BYTES and head[4:8] == FILE_IDENTIFIER:
-        return
-    what = f"model {path!r}" if path else "model bytes"
+    if not _is_model(head):
+        raise FileFormatError(_describe(head, path, _A_MODEL))
+
+
+def check_language_source(path: str | os.PathLike[str]) -> LanguageFileKind:
+    """Raise unless a file can be a language model, from its first bytes alone.
+
+    Args:
+        path: The file.
+
+    Returns:
+        What it is by its content, whatever its name.
+
+    Raises:
+        ModelNotFoundError: There is nothing at the path.
+        FileFormatError: It is a directory, empty, too short or of another format; the message
+            names the format where it is known.
+        ModelError: The file cannot be read.
+    """
+    head = _read_head(Path(path), _A_LANGUAGE_MODEL)
+    if head.startswith(_LITERTLM_MAGIC):
+        return "litertlm"
+    if _is_model(head):
+        return "tflite"
+    raise FileFormatError(_describe(head, os.fspath(path), _A_LANGUAGE_MODEL))
+
+
+def _is_model(head: bytes) -> bool:
+    return len(head) >= _MIN_MODEL_BYTES and head[4:8] == FILE_IDENTIFIER
+
+
+def _describe(head: bytes, path: str, expected: str) -> str:
+    """Say why a file that starts so is not what was expected."""
+    what = f"model {path!r}: expected" if path else "model bytes: expected"
     if not head:
-        raise FileFormatError(f"{what}: expected a .tflite model, got an empty file")
+        return f"{what} {expected}, got an empty file"
     found = identify(head, path)
     if found is not None:
-        raise FileFormatError(f"{what}: expected a .tflite model, got {found.name}; {found.advice}")
+        return f"{what} {expected}, got {found.name}; {found.advice}"
     if len(head) < _MIN_MODEL_BYTES:
-        raise FileFormatError(f"{what}: expected a .tflite model, got only {len(head)} bytes")
-    raise FileFormatError(
-        f"{what}: expected a .tflite model with the identifier TFL3 at byte 4, "
+        return f"{what} {expected}, got only {len(head)} bytes"
+    return (
+        f"{what} {expected} with the identifier TFL3 at byte 4, "
         f"got {head[4:8]!r}; the file is damaged or of another format"
     )
 
 
-def _read_head(path: Path) -> bytes:
+def _read_head(path: Path, expected: str) -> bytes:
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise FileFormatError(_describe_directory(path))
+            raise FileFormatError(_describe_directory(path, expected))
         # Opening a pipe would wait for its other end.
         if not stat.S_ISREG(mode):
             raise FileFormatError(f"model {str(path)!r}: expected a file, got a device or pipe")
@@ -161,7 +197,7 @@ def _read_head(path: Path) -> bytes:
         raise ModelError(f"model {str(path)!r}: cannot be read: {err}") from err
 
 
-def _describe_directory(path: Path) -> str:
+def _describe_directory(path: Path, expected: str) -> str:
     if (path / "saved_model.pb").exists():
         kind: Format | None = SAVED_MODEL
     elif path.suffix == ".mlpackage":
@@ -169,8 +205,8 @@ def _describe_directory(path: Path) -> str:
     else:
         kind = None
     if kind is None:
-        return f"model {str(path)!r}: expected a .tflite file, got a directory"
-    return f"model {str(path)!r}: expected a .tflite file, got {kind.name}; {kind.advice}"
+        return f"model {str(path)!r}: expected {expected}, got a directory"
+    return f"model {str(path)!r}: expected {expected}, got {kind.name}; {kind.advice}"
 
 
 def _zip(head: bytes, suffix: str) -> Format | None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy.typing as npt
+import numpy as np
 
-from litert.errors import AcceleratorError, ClosedError
+from litert.errors import AcceleratorError, ClosedError, SignatureError, TensorTypeError
+from litert.language.language_file import is_language_model
 from litert.model import Model
 from litert.options import CpuOptions
+
+if TYPE_CHECKING:
+    from litert.language.model import LanguageModel
 
 
 class LiteRTManager:
@@ -30,18 +34,31 @@ class LiteRTManager:
     """
 
     def __init__(self) -> None:
-        self._model: Model | None = None
+        self._model: Model | LanguageModel | None = None
 
     @property
     def model(self) -> Model:
         """The loaded model.
 
         Raises:
-            ClosedError: None is loaded.
+            ClosedError: None is loaded, or a language model.
         """
-        if self._model is None:
-            raise ClosedError("no model is loaded; call load_model first")
-        return self._model
+        loaded = self._loaded()
+        if not isinstance(loaded, Model):
+            raise ClosedError("a language model is loaded; take language_model")
+        return loaded
+
+    @property
+    def language_model(self) -> LanguageModel:
+        """The loaded language model.
+
+        Raises:
+            ClosedError: None is loaded, or another model.
+        """
+        loaded = self._loaded()
+        if isinstance(loaded, Model):
+            raise ClosedError("no language model is loaded; take model")
+        return loaded
 
     @property
     def is_loaded(self) -> bool:
@@ -58,7 +75,7 @@ class LiteRTManager:
         """Load a model in place of the one held now, which stays if this fails.
 
         Args:
-            path: A .tflite file.
+            path: A .tflite file, or a .litertlm file or .tflite that holds a language model.
             use_xnnpack: XNNPACK's kernels; False takes the library's plain ones.
             use_gpu: Not available in this release.
             num_threads: Threads of one run, 1 to 1024.
@@ -77,30 +94,40 @@ class LiteRTManager:
         options = CpuOptions(
             num_threads=num_threads, kernels="xnnpack" if use_xnnpack else "builtin"
         )
-        loaded = Model(path, cpu=options)
+        loaded: Model | LanguageModel
+        if is_language_model(path):
+            from litert.language.model import LanguageModel
+
+            loaded = LanguageModel(path, cpu=options)
+        else:
+            loaded = Model(path, cpu=options)
         self.unload()
         self._model = loaded
         return True
 
     def generate(
-        self, inputs: Mapping[str, npt.ArrayLike], *, signature: str | None = None
-    ) -> dict[str, npt.NDArray[Any]]:
-        """Run the model once.
+        self, inputs: Mapping[str, Any], *, signature: str | None = None
+    ) -> dict[str, Any]:
+        """Run the model once; a language model to the end of its reply.
 
         Args:
             inputs: Arrays by input name. ``"input"`` stands for the only input of a model that
-                has one.
+                has one. For a language model ``"input"`` (ids) or ``"prompt"`` (text), and any
+                option of ``GenerationOptions`` beside it.
             signature: The signature's key; the first one where it is left out.
 
         Returns:
             New arrays by output name; the only output of a model that has one is under
-            ``"output"`` too.
+            ``"output"`` too. Of a language model: ``"output"``, the generated ids as int32[n], and
+            ``"text"``.
 
         Raises:
             ClosedError: No model is loaded.
-            LiteRTError: As ``Model.run``.
+            LiteRTError: As ``Model.run`` and ``LanguageModel.generate``.
         """
-        model = self.model
+        model = self._loaded()
+        if not isinstance(model, Model):
+            return _generate_text(model, inputs, signature)
         signatures = model.signatures
         chosen = signatures.get(signature) if signature else next(iter(signatures.values()))
         if chosen is not None and len(chosen.inputs) == 1 and set(inputs) == {"input"}:
@@ -116,8 +143,34 @@ class LiteRTManager:
             self._model.close()
             self._model = None
 
+    def _loaded(self) -> Model | LanguageModel:
+        if self._model is None:
+            raise ClosedError("no model is loaded; call load_model first")
+        return self._model
+
     def __enter__(self) -> LiteRTManager:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self.unload()
+
+
+def _generate_text(
+    model: LanguageModel, inputs: Mapping[str, Any], signature: str | None
+) -> dict[str, Any]:
+    if signature is not None:
+        raise SignatureError(f"a language model has no signatures to choose, got {signature!r}")
+    options = dict(inputs)
+    prompts = [options.pop(name) for name in ("input", "prompt") if name in options]
+    if len(prompts) != 1:
+        raise SignatureError(
+            "a language model takes either 'input' (token ids) or 'prompt' (text), "
+            f"got {', '.join(map(repr, inputs)) or 'nothing'}"
+        )
+    prompt = prompts[0]
+    if "input" in inputs:
+        prompt = np.asarray(prompt).reshape(-1).tolist()
+    elif not isinstance(prompt, str):
+        raise TensorTypeError(f"'prompt': expected text, got {type(prompt).__name__}")
+    generation = model.generate(prompt, **options)
+    return {"output": np.array(generation.tokens, np.int32), "text": generation.text}

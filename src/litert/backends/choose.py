@@ -73,7 +73,7 @@ def _choose(
     except LibraryError as err:
         if backend == "native":
             raise
-        _warn_once(err)
+        warn_once(err)
         return _open_reference(source, options), "reference", str(err)
     except LiteRTError as err:
         if backend == "native" or isinstance(err, FileFormatError):
@@ -171,7 +171,8 @@ def _describe(source: str | bytes) -> str:
     return source if isinstance(source, str) else f"a model of {len(source)} bytes"
 
 
-def _warn_once(err: LibraryError) -> None:
+def warn_once(err: LibraryError) -> None:
+    """Warn that the native core is not available, once for each reason."""
     text = str(err)
     if text in _warned:
         return

@@ -1,7 +1,7 @@
-"""A small model with a handful of labelled inputs, to try the package with.
+"""Small models with a handful of inputs and right answers, to try the package with.
 
-``python -m litert.samples`` runs it and shows what ran where. How the model was trained and how
-good it is: ``README.md`` beside this file.
+``python -m litert.samples`` runs them and shows what ran where. How they were trained and how
+good they are: ``README.md`` beside this file.
 
 Example:
     >>> import litert
@@ -15,12 +15,13 @@ Example:
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["digits_model_path", "load_digits"]
+__all__ = ["digits_model_path", "load_digits", "load_speller_questions", "speller_model_path"]
 
 _FOLDER = Path(__file__).resolve().parent
 _MAX_PIXEL = 16  # the digits are stored as uint8 0..16
@@ -45,3 +46,18 @@ def load_digits() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     with np.load(_FOLDER / "digits_samples.npz") as samples:
         images, labels = samples["images"], samples["labels"]
     return (images[..., np.newaxis] / _MAX_PIXEL).astype(np.float32), labels.astype(np.int64)
+
+
+def speller_model_path() -> Path:
+    """Return the path of a tiny language model that spells numbers, counts and adds.
+
+    A ``.litertlm`` file: int8 weights, a context of 256 tokens, chat template and tokenizer. Asked
+    ``"spell 4096"`` in a chat it answers ``"four thousand ninety-six"``.
+    """
+    return _FOLDER / "speller.litertlm"
+
+
+def load_speller_questions() -> list[tuple[str, str]]:
+    """Return prompts that the language model was not trained on, and their right answers."""
+    questions = json.loads((_FOLDER / "speller_questions.json").read_text("utf-8"))
+    return [(question["prompt"], question["answer"]) for question in questions]
