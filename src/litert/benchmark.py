@@ -59,8 +59,7 @@ class Measured:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the benchmark to a parser; ``run`` takes what it parses."""
-    parser.add_argument("--model", metavar="FILE", required=True, help="path of a .tflite file")
+    """Add the options of the benchmark to a parser; ``run`` takes them and ``model``, the path."""
     parser.add_argument("--signature", metavar="KEY", help="signature to run (the first one)")
     parser.add_argument(
         "--threads", metavar="N", type=_positive, default=1, help="threads of a run (1)"
@@ -92,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure and print.
 
     Args:
-        args: What a parser with ``add_arguments`` made.
+        args: What a parser with ``add_arguments`` and ``model`` made.
 
     Returns:
         The exit status, 0.
@@ -130,6 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Measure how long a .tflite model takes.",
         allow_abbrev=False,
     )
+    parser.add_argument("--model", metavar="FILE", required=True, help="path of a .tflite file")
     add_arguments(parser)
     args = parser.parse_args(argv)
     try:

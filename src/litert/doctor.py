@@ -17,6 +17,7 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any
 
+from litert.cache import cache_folder, list_weights
 from litert.cpu import cpu_features, cpu_model, usable_cores
 from litert.errors import LibraryError
 from litert.library import find_library, import_extension
@@ -44,18 +45,24 @@ with litert.Model(digits_model_path()) as model:
 
 _REINSTALL_LIBRARY = "reinstall it: pip install --force-reinstall ai-edge-litert"
 
-# Package, the least version that works, and what it is for.
+_LLM = "pip install 'litert-native[llm]'"
+
+# Package, the least version that works, and what it is for or what is lost without it.
 _PACKAGES = (
     ("numpy", (1, 23, 5), ""),
     ("ai-edge-litert", (2, 1, 6), ""),
     ("ml_dtypes", None, "only for bfloat16 and float8 tensors"),
     ("pillow", None, "only for images on the command line"),
     ("rich", None, "only for colours on the command line"),
+    ("tokenizers", None, f"language models with a tokenizer.json take ids alone, no text; {_LLM}"),
+    ("sentencepiece", None, f"language models with a SentencePiece model take no text; {_LLM}"),
+    ("minijinja", None, f"language models have no chat template; {_LLM}"),
 )
 _VARIABLES = (
     "LITERT_LIBRARY",
     "LITERT_BACKEND",
     "LITERT_KEEP_INPUTS",
+    "LITERT_CACHE_DIR",
     "LITERT_CACHE_USER_ID",
     "LITERT_GUARD_BUFFERS",
 )
@@ -98,7 +105,7 @@ def examine() -> list[Finding]:
         *_examine_core(is_explained=any(finding.advice for finding in packages)),
         *_examine_machine(),
         *_examine_variables(),
-        Finding("caches", "on disk", "none: this release keeps nothing on disk"),
+        *_examine_cache(),
     ]
 
 
@@ -323,6 +330,31 @@ def _examine_variables() -> list[Finding]:
         advice = "" if value is None else _judge_variable(name, value)
         findings.append(Finding("environment", name, value or "not set", advice))
     return findings
+
+
+def _examine_cache() -> list[Finding]:
+    folder = cache_folder()
+    weights = list_weights(folder)
+    kept = "nothing"
+    if weights:
+        size_mb = sum(one.size_bytes for one in weights) / 1e6
+        models = "1 model" if len(weights) == 1 else f"{len(weights)} models"
+        kept = f"weights of {models}, {size_mb:,.1f} MB (litert-native cache list)"
+    return [
+        Finding("cache", "folder", str(folder), _judge_cache_folder(folder)),
+        Finding("cache", "kept", kept),
+    ]
+
+
+def _judge_cache_folder(folder: Path) -> str:
+    """Tell whether packed weights can be kept there; the folder is made when the first are."""
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
+        return ""
+    return (
+        f"{existing} is no folder that can be written to, so language models load slowly each "
+        "time; set LITERT_CACHE_DIR to one"
+    )
 
 
 def _judge_variable(name: str, value: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import signal
 import sys
@@ -14,7 +15,7 @@ from litert.errors import LiteRTError
 PROGRAM = "litert-native"
 
 # Modules of this package, in the order of the help.
-COMMANDS = ("run", "inspect", "benchmark", "doctor")
+COMMANDS = ("run", "generate", "chat", "inspect", "benchmark", "cache", "doctor")
 
 _FAILED = 1
 _INTERRUPTED = 130  # 128 + SIGINT, as shells say it
@@ -34,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments = sys.argv[1:]
         # Python would notice Ctrl-C only when a run has ended. A shell calls this end 130 too.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            # A model writes what the terminal's encoding may lack.
+            sys.stdout.reconfigure(errors="backslashreplace")
     try:
         args = _make_parser(arguments).parse_args(arguments)
         status: int = args.run(args)
@@ -60,7 +64,9 @@ def _make_parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     ``doctor`` has to work where what the others import is missing.
     """
     parser = argparse.ArgumentParser(
-        PROGRAM, description="Run and examine LiteRT (.tflite) models.", allow_abbrev=False
+        PROGRAM,
+        description="Run and examine LiteRT (.tflite and .litertlm) models.",
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
