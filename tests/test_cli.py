@@ -355,6 +355,14 @@ def test_closed_pipe_is_quiet():
     assert process.returncode == 1
 
 
+def test_output_that_cannot_be_encoded_is_escaped(monkeypatch, tmp_path):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    with start("cache", "list", "--folder", tmp_path / "\u00e9") as process:
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert out.startswith(f"{tmp_path}/\\xe9  0 models")
+
+
 def test_interrupt_ends_a_long_run_at_once(data, tmp_path):
     values = {"n": np.array([20_000_000], np.int32), "x": np.zeros((32, 128), np.float32)}
     np.savez(tmp_path / "long.npz", **values)

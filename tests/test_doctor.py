@@ -83,7 +83,8 @@ def test_doctor_finds_what_is_installed(tmp_path):
     assert found["self-check"].value == "inputs stay bound between runs"
     assert found["extension"].value.endswith(".so")
     assert found["Python"].value.startswith(".".join(map(str, sys.version_info[:3])))
-    assert found["on disk"].value.startswith("none")
+    for name in ("tokenizers", "sentencepiece", "minijinja"):
+        assert found[name].value == litert.doctor.package_version(name)
 
 
 def test_doctor_without_the_extension_names_the_fallback(tmp_path):
@@ -122,6 +123,36 @@ def test_doctor_without_an_optional_package_is_content(tmp_path):
     status, found = run_doctor(tmp_path, "ml_dtypes", "ml_dtypes")
     assert (status, advice(found)) == (0, {})
     assert found["ml_dtypes"].value.startswith("not installed (only for bfloat16")
+
+
+@pytest.mark.parametrize("name", ["tokenizers", "sentencepiece", "minijinja"])
+def test_doctor_says_what_language_models_lose_without_a_package(monkeypatch, name):
+    monkeypatch.setattr(
+        litert.doctor, "package_version", lambda asked: None if asked == name else "99"
+    )
+    found = {finding.name: finding for finding in litert.doctor._examine_packages()}
+    assert found[name].value.startswith("not installed (language models ")
+    assert found[name].value.endswith("pip install 'litert-native[llm]')")
+    assert found[name].advice == ""
+
+
+def test_doctor_tells_the_size_of_the_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("LITERT_CACHE_DIR", str(tmp_path / "cache"))
+    empty = {finding.name: finding.value for finding in litert.doctor._examine_cache()}
+    (tmp_path / "cache").mkdir()
+    for number in range(2):
+        (tmp_path / "cache" / f"weights-{number}.weights").write_bytes(bytes(700_000))
+    full = {finding.name: finding.value for finding in litert.doctor._examine_cache()}
+    assert empty == {"folder": str(tmp_path / "cache"), "kept": "nothing"}
+    assert full["kept"].startswith("weights of 2 models, 1.4 MB")
+
+
+def test_doctor_judges_a_cache_folder_that_is_none(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LITERT_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    folder, _ = litert.doctor._examine_cache()
+    assert f"{tmp_path / 'file'} is no folder that can be written to" in folder.advice
+    assert "set LITERT_CACHE_DIR" in folder.advice
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_example_prints_what_it_should(name: str) -> None:
 
 def test_every_example_is_run() -> None:
     names = {path.name for path in EXAMPLES.glob("*.py")}
-    assert names == {*PRINTED, "train_digits.py"}
+    assert names == {*PRINTED, "train_digits.py", "train_speller.py"}
 
 
 def test_camera_loop_takes_any_image_model(data: Path) -> None:

@@ -70,7 +70,7 @@ FOREIGN = [
     ("x", SAFETENSORS, "a safetensors file", "litert-torch"),
     ("x.mlmodel", CORE_ML, "a Core ML model", "convert"),
     ("x", CORE_ML, "a Core ML model", "convert"),
-    ("x.litertlm", b"LITERTLM" + bytes(32), "a .litertlm language model", "language model API"),
+    ("x.litertlm", b"LITERTLM" + bytes(32), "a .litertlm language model", "litert.LanguageModel"),
     ("x.task", zip_of("model.tflite"), "a .task bundle", "unzip it"),
     ("x.tflite", zip_of("TF_LITE_PREFILL_DECODE"), "a .task bundle", "unzip it"),
     ("x.zip", zip_of("model.tflite"), "a zip archive", "unzip it"),
@@ -116,7 +116,7 @@ def test_every_litertlm_file_is_named() -> None:
     if not paths:
         pytest.skip("../shared/models is missing")
     for path in paths:
-        with pytest.raises(FileFormatError, match="language model API"):
+        with pytest.raises(FileFormatError, match=r"load it with litert.LanguageModel$"):
             check_source(path)
 
 

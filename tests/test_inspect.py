@@ -6,17 +6,22 @@ import argparse
 import json
 import math
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from data import litertlm_writer as writer
 from litert.builtin_operators import BUILTIN_OPERATORS
 from litert.cli import inspect as command
+from litert.cli.summary_text import signature_lines
 from litert.element_types import ELEMENT_TYPES
 from litert.errors import FileFormatError, ModelNotFoundError
 from litert.inspection import WeightSummary, inspect_model
+from litert.language.inspection import inspect_language_file
 from litert.model_file import TENSOR_TYPES
+from litert.tensor_info import Quantization, Signature, TensorInfo
 
 schema: Any = pytest.importorskip("ai_edge_litert.schema_py_generated")
 
@@ -229,3 +234,122 @@ def test_damaged_model_is_refused_by_name(tmp_path: Path) -> None:
 def test_missing_model_is_not_found(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFoundError, match="no such file"):
         inspect_model(tmp_path / "none.tflite")
+
+
+# .litertlm files
+
+
+def language_model(tmp_path: Path, parts: Sequence[writer.Part] | None = None) -> str:
+    """Write a .litertlm file with a model that can be read, and return its path."""
+    content = (DATA / "kv_step.tflite").read_bytes()
+    if parts is None:
+        parts = [*writer.sound_parts()[:3], writer.model(content=content)]
+    path = tmp_path / "m.litertlm"
+    path.write_bytes(writer.container(parts, entries={"Authors": "me\x1b[31m", "count": 3}))
+    return str(path)
+
+
+def test_language_model_is_printed_section_by_section(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = language_model(tmp_path)
+    lines = run(capsys, path).splitlines()
+    size = (DATA / "kv_step.tflite").stat().st_size
+    assert lines[0].startswith(f"{path}  ")
+    for line in (
+        "  .litertlm format 1.7.0",
+        "  Authors  me\\x1b[31m",
+        "  count    (not text)",
+        "Sections  4",
+        "  2  huggingface_tokenizer    40 B",
+        f"  3  tflite_model           {size / 1000:.1f} kB  tf_lite_prefill_decode",
+        "Metadata  section 0",
+        "  model type         gemma3",
+        "  context length     1,280 tokens",
+        "  stop tokens        1, '<end_of_turn>'",
+        "  chat template      37 characters, 2 lines: '{{ messages[0].content }}'",
+        "  sampler            top_p, k 40, p 0.95, temperature 0.5, seed 7",
+        "Execution  section 1",
+        "  caches                1 global_key, sequence axis 1, up to 1,280 tokens",
+        "  sliding window        512 tokens",
+        "Model  section 3  tf_lite_prefill_decode",
+    ):
+        assert line in lines
+    signatures = [line for line in lines if line.startswith("Signature ")]
+    assert signatures == [
+        f"Signature {key}" for key in inspect_model(DATA / "kv_step.tflite").signatures
+    ]
+    assert max(map(len, lines[1:])) <= 100
+    assert not any("cannot load" in line for line in lines)
+
+
+def test_language_model_as_json_holds_sections_metadata_and_models(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    summary = json.loads(run(capsys, language_model(tmp_path), "--json"))
+    assert summary["format_version"] == "1.7.0"
+    assert summary["problem"] is None
+    metadata, executor, tokenizer, model = summary["sections"]
+    assert metadata["metadata"]["stop_tokens"][1] == {"ids": [], "text": "<end_of_turn>"}
+    assert executor["metadata"]["state_buffers"][1]["sequence_axis"] == 3
+    assert tokenizer == {"kind": "huggingface_tokenizer", "begin": 49152, "end": 49192, "items": {}}
+    expected = inspect_model(DATA / "kv_step.tflite").to_json() | {"path": None}
+    assert model["model"] == json.loads(json.dumps(expected))
+
+
+def test_language_model_that_cannot_run_is_shown_with_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = (DATA / "add.tflite").read_bytes()
+    path = language_model(tmp_path, [writer.model(content=content, backend_constraint="gpu")])
+    text = run(capsys, path)
+    assert "litert.LanguageModel cannot load it: its tf_lite_prefill_decode runs on gpu" in text
+    assert "tf_lite_prefill_decode, backend_constraint gpu" in text
+    assert "Operators  2" in text
+
+
+def test_damaged_model_in_a_language_model_is_refused_by_section(tmp_path: Path) -> None:
+    path = language_model(tmp_path, [writer.Part(1, b"x"), writer.model(content=bytes(64))])
+    with pytest.raises(
+        FileFormatError, match=r"m.litertlm': section 1 .tflite_model.: model bytes"
+    ):
+        inspect_language_file(path)
+
+
+def test_damaged_metadata_in_a_language_model_is_refused_by_section(tmp_path: Path) -> None:
+    path = language_model(tmp_path, [writer.Part("llm_metadata", b"\xff")])
+    with pytest.raises(FileFormatError, match=r"section 0 .llm_metadata.: damaged LlmMetadata"):
+        inspect_language_file(path)
+
+
+def test_tensors_that_differ_in_a_number_are_folded() -> None:
+    names = [f"kv_cache_k_{number}" for number in (0, 1, 10, 11, *range(2, 10))]
+    inputs = {
+        name: TensorInfo(name=name, shape=(1, 4), element_type="float32", quantization=None)
+        for name in (*names, "mask", "other_1")
+    }
+    lines = list(signature_lines(Signature("decode", inputs, {})))
+    assert [line.split() for line in lines[2:]] == [
+        ["in", "kv_cache_k_0", "…", "kv_cache_k_11", "(12)", "float32[1,", "4]"],
+        ["in", "mask", "float32[1,", "4]"],
+        ["in", "other_1", "float32[1,", "4]"],
+    ]
+
+
+def test_folded_tensors_with_scales_of_their_own_say_so() -> None:
+    inputs = {
+        f"x_{number}": TensorInfo(f"x_{number}", (4,), "int8", Quantization(number + 1.0, 0))
+        for number in range(8)
+    }
+    assert list(signature_lines(Signature("s", inputs, {})))[2].endswith("scales differ")
+
+
+def test_every_real_language_model_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    paths = sorted(SHARED.glob("llm/*.litertlm"))
+    if not paths:
+        pytest.skip("../shared/models is missing")
+    for path in paths:
+        text = run(capsys, str(path))
+        assert "Signature prefill_128" in text
+        assert "context length  256 tokens" in text
+        assert "cannot load" not in text

@@ -11,6 +11,7 @@ import pytest
 import litert
 from interpreter_oracle import run_interpreter
 from litert import LiteRTManager
+from litert.samples import speller_model_path
 
 ONES = np.ones((1, 4), np.float32)
 
@@ -213,3 +214,48 @@ def test_context_manager_unloads(data: Path) -> None:
     with LiteRTManager() as manager:
         manager.load_model(data / "mlp.tflite")
     assert not manager.is_loaded
+
+
+# Language models
+
+
+def test_generate_gives_ids_for_ids(manager: LiteRTManager) -> None:
+    assert manager.load_model(speller_model_path(), num_threads=1) is True
+    result = manager.generate({"input": [7, 11, 13], "max_tokens": 5, "ignore_eos": True})
+    with litert.LanguageModel(speller_model_path(), num_threads=1) as lm:
+        expected = lm.generate([7, 11, 13], max_tokens=5, ignore_eos=True)
+    assert result["output"].dtype == np.int32
+    assert tuple(result["output"]) == expected.tokens
+    assert result["text"] == expected.text
+
+
+def test_generate_takes_ids_as_an_array_with_a_batch_axis(manager: LiteRTManager) -> None:
+    manager.load_model(speller_model_path(), num_threads=1)
+    flat = manager.generate({"input": [7, 11, 13], "max_tokens": 3})["output"]
+    batch = manager.generate({"input": np.array([[7, 11, 13]]), "max_tokens": 3})["output"]
+    np.testing.assert_array_equal(flat, batch)
+
+
+def test_generate_gives_text_for_a_prompt(manager: LiteRTManager) -> None:
+    manager.load_model(speller_model_path(), num_threads=1)
+    result = manager.generate({"prompt": "12 + 30", "max_tokens": 4})
+    assert result["text"] == manager.language_model.tokenizer.decode(result["output"].tolist())
+
+
+@pytest.mark.parametrize("inputs", [{}, {"input": [1], "prompt": "a"}, {"image": [1]}])
+def test_generate_without_one_prompt_says_what_it_takes(
+    inputs: dict[str, object], manager: LiteRTManager
+) -> None:
+    manager.load_model(speller_model_path(), num_threads=1)
+    with pytest.raises(litert.SignatureError, match=r"either 'input' .* or 'prompt'"):
+        manager.generate(inputs)
+
+
+def test_model_and_language_model_say_which_is_loaded(manager: LiteRTManager, data: Path) -> None:
+    manager.load_model(speller_model_path(), num_threads=1)
+    assert manager.language_model.context_length == 256
+    with pytest.raises(litert.ClosedError, match="take language_model"):
+        _ = manager.model
+    manager.load_model(data / "mlp.tflite")
+    with pytest.raises(litert.ClosedError, match="take model"):
+        _ = manager.language_model

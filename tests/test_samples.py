@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 
 import litert
-from litert.samples import digits_model_path, load_digits
+from litert.samples import digits_model_path, load_digits, load_speller_questions
+from litert.samples._ask_speller import ask_speller
 
 TRAIN_SCRIPT = Path(__file__).parents[1] / "examples" / "train_digits.py"
 STATED_TEST_ACCURACY = 0.9844  # samples/README.md
@@ -75,8 +77,42 @@ def test_samples_command_shows_predictions_and_placement():
     assert f"  label      {' '.join(map(str, labels))}" in lines
     for start in ("  predicted ", "  accuracy ", "  runner.run() ", "  backend ", "  library "):
         assert any(line.startswith(start) for line in lines), start
-    # The last line is the library's path, as long as it is.
-    assert max(map(len, lines[:-1])) <= 80
+    # The library's path is as long as it is.
+    assert [line for line in lines if len(line) > 80 and "/" not in line] == []
+
+
+@pytest.mark.parametrize("package", ["tokenizers", "minijinja"])
+def test_samples_without_the_extra_leave_the_language_model_out(capsys, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    assert ask_speller()
+    (line,) = capsys.readouterr().out.strip().splitlines()
+    assert line.startswith("language model left out: ")
+    assert "pip install 'litert-native[llm]'" in line
+
+
+def test_samples_show_answers_and_speed(capsys):
+    pytest.importorskip("tokenizers", reason="text needs the extra llm")
+    pytest.importorskip("minijinja", reason="chat templates need the extra llm")
+    assert ask_speller()
+    lines = capsys.readouterr().out.splitlines()
+    asked = [number for number, line in enumerate(lines) if line.startswith("  > ")]
+    answers = dict(load_speller_questions())
+    assert len(asked) == 3
+    for number in asked:
+        assert lines[number + 1] == f"  {answers[lines[number][4:]]}"
+        assert re.fullmatch(
+            r"    \d+ tokens, the first after [\d.]+ ms, then [\d,]+ tokens/s", lines[number + 2]
+        )
+    assert "  backend    native (the default)" in lines
+
+
+def test_samples_tell_wrong_answers(capsys, monkeypatch):
+    pytest.importorskip("tokenizers", reason="text needs the extra llm")
+    pytest.importorskip("minijinja", reason="chat templates need the extra llm")
+    questions = [(question, "wrong") for question, _ in load_speller_questions()]
+    monkeypatch.setattr("litert.samples._ask_speller.load_speller_questions", lambda: questions)
+    assert not ask_speller()
+    assert "  (wrong: wrong)" in capsys.readouterr().out
 
 
 def test_samples_were_not_trained_on(train_script):

@@ -58,8 +58,20 @@ def infos(signature: litert.Signature, info: litert.TensorInfo) -> None:
 
 def small_api(manager: litert.LiteRTManager, inputs: Mapping[str, npt.NDArray[Any]]) -> None:
     reveal_type(manager.load_model("model.tflite", num_threads=4))  # bool
-    reveal_type(manager.generate(inputs))  # dict[str, numpy.ndarray[...]]
+    reveal_type(manager.generate(inputs))  # dict[str, Any]
     reveal_type(manager.model)  # litert.model.Model
+
+
+def language(lm: litert.LanguageModel, messages: list[dict[str, str]]) -> None:
+    reveal_type(lm.generate("text", max_tokens=3))  # litert.language.generation.Generation
+    reveal_type(lm.generate([1, 2], stop=["a"]).tokens)  # tuple[int, ...]
+    reveal_type(lm.chat(messages, temperature=0.5).text)  # str
+    with lm.stream("text", top_k=3) as stream:
+        reveal_type(next(stream).logprobs)  # tuple[litert.language.generation.TokenLogprob, ...]
+    reveal_type(lm.astream("text"))  # typing.AsyncIterator[litert.language.generation.Chunk]
+    with lm.session() as session:
+        reveal_type(session.append("text"))  # None
+        reveal_type(session.generate(seed=1).finish_reason)  # Literal[...]...
 
 
 def the_rest(error: litert.LiteRTError) -> None:
