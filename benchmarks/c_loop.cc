@@ -55,8 +55,8 @@ LiteRtOptions make_options(void* library) {
   FIND(LiteRtCreateOptions)(&options);
   FIND(LiteRtSetOptionsHardwareAccelerators)(options, kLiteRtHwAcceleratorCpu);
   LiteRtOpaqueOptions runtime = nullptr;
-  FIND(LiteRtCreateOpaqueOptions)
-  ("runtime_options_string", strdup("error_reporter_mode = 2\n"), std::free, &runtime);
+  FIND(LiteRtCreateOpaqueOptions)("runtime_options_string", strdup("error_reporter_mode = 2\n"),
+                                  std::free, &runtime);
   FIND(LiteRtAddOpaqueOptions)(options, runtime);
   return options;
 }
@@ -67,8 +67,8 @@ LiteRtTensorBuffer make_buffer(void* library, const LiteRtLayout& layout, const 
   type.layout.rank = layout.rank;
   std::memcpy(type.layout.dimensions, layout.dimensions, sizeof(layout.dimensions));
   LiteRtTensorBuffer buffer = nullptr;
-  FIND(LiteRtCreateTensorBufferFromHostMemory)
-  (&type, memory.address, memory.size_bytes, nullptr, &buffer);
+  FIND(LiteRtCreateTensorBufferFromHostMemory)(&type, memory.address, memory.size_bytes, nullptr,
+                                               &buffer);
   return buffer;
 }
 
@@ -101,8 +101,8 @@ extern "C" void* c_loop_open(const char* library_path, const void* model_bytes, 
     loop->kept.push_back(nullptr);
   }
   std::vector<LiteRtLayout> layouts(num_outputs);
-  FIND(LiteRtGetCompiledModelOutputTensorLayouts)
-  (loop->compiled, 0, num_outputs, layouts.data(), true);
+  FIND(LiteRtGetCompiledModelOutputTensorLayouts)(loop->compiled, 0, num_outputs, layouts.data(),
+                                                  true);
   for (size_t i = 0; i < num_outputs; ++i) {
     loop->outputs.push_back(make_buffer(library, layouts[i], outputs[i]));
   }
