@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV ?= .venv
 # Tests on these releases of the library, beside the newest.
 LIBRARY_VERSIONS ?= 2.1.6 2.2.0
+# How long each fuzz target runs.
+FUZZ_SECONDS ?= 600
 
 BIN := $(VENV)/bin
 WHEELS := $(VENV)/wheel
@@ -27,7 +29,7 @@ endif
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-run: $(VENV)/.installed  ## build, install, and run the sample model
+run: $(VENV)/.llm  ## build, install, and run the sample models
 	$(BIN)/python -m litert.samples
 
 test: $(VENV)/.test  ## set everything up and run the whole test suite
@@ -58,6 +60,7 @@ gate: $(VENV)/.test  ## compare instruction counts per call with the committed b
 fuzz: $(VENV)/.test $(VENV)/.cpp  ## run the long versions of the stress and damaged-file tests
 	LITERT_TEST_FULL=1 packaging/run_cpp_tests asan $(BIN)
 	LITERT_TEST_FULL=1 $(BIN)/python -m pytest -m "stress or slow"
+	packaging/run_fuzzers $(BIN) $(FUZZ_SECONDS)
 
 wheel: $(VENV)/.dev  ## build sdist and wheel, and try the wheel in a fresh environment
 	packaging/build_wheel $(BIN)/python
@@ -88,6 +91,11 @@ $(VENV)/.built: $(SOURCES) $(VENV)/.created
 $(VENV)/.installed: $(VENV)/.built
 	$(PIP) install --quiet $(WHEELS)/*.whl
 	$(PIP) install --quiet --force-reinstall --no-deps $(WHEELS)/*.whl
+	@touch $@
+
+# The sample language model takes and gives text.
+$(VENV)/.llm: $(VENV)/.installed
+	$(PIP) install --quiet "$$(echo $(WHEELS)/*.whl)[llm]"
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.installed

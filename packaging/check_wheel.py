@@ -16,8 +16,10 @@ REQUIRED = [
     "litert/py.typed",
     "litert/samples/digits.tflite",
     "litert/samples/digits_samples.npz",
+    "litert/samples/speller.litertlm",
+    "litert/samples/speller_questions.json",
 ]
-SUFFIXES = {".md", ".npz", ".py", ".pyi", ".so", ".tflite", ".typed"}
+SUFFIXES = {".json", ".litertlm", ".md", ".npz", ".py", ".pyi", ".so", ".tflite", ".typed"}
 NUM_LICENSES = 3
 
 
