@@ -40,21 +40,27 @@ void estimates_take_few_runs() {
   CHECK(plan(costs, 2, 0, kFixed) == (std::vector{1, 1}));
   CHECK(plan(costs, 12, 0, kFixed) == std::vector{-32});
   CHECK(plan(costs, 63, 0, {128, false}) == (std::vector{32, -32}));
-  CHECK(plan(costs, 500, 0, kFixed) == std::vector{-512});
+  CHECK(plan(costs, 500, 0, kFixed) == (std::vector{128, 128, 128, -128}));
 }
 
-void shorter_caches_are_worth_shorter_runs() {
-  const PrefillCosts costs({32, 128, 512});
-  const std::vector<int> resized = plan(costs, 1024, 0, kResized);
-  CHECK(resized.front() == 128);
-  CHECK(plan(costs, 1024, 0, kFixed) == (std::vector{512, 512}));
+void a_long_run_is_taken_where_it_is_clearly_cheaper() {
+  PrefillCosts costs({32, 128, 512});
+  for (int i = 0; i < 2; ++i) {
+    costs.record_step(1280, 0.01);
+    costs.record_prefill(1, 1280, 0.1);
+    costs.record_prefill(2, 1280, 0.38);
+  }
+  CHECK(plan(costs, 512, 0, kFixed) == std::vector<int>(4, 128));  // a tenth is not enough
+  costs.record_prefill(2, 1280, 0.2);
+  CHECK(plan(costs, 512, 0, kFixed) == std::vector{512});
 }
 
 void a_chunk_runs_at_its_own_length_where_that_saves_enough() {
   CHECK(length_of_chunk(128, kFixed) == 1280);
   CHECK(length_of_chunk(128, kResized) == 128);
-  CHECK(length_of_chunk(914, kResized) == 914);
-  CHECK(length_of_chunk(1000, kResized) == 1280);
+  CHECK(length_of_chunk(129, kResized) == 256);
+  CHECK(length_of_chunk(512, kResized) == 512);
+  CHECK(length_of_chunk(513, kResized) == 1280);
 }
 
 void padding_stays_inside_of_the_caches() {
@@ -96,7 +102,7 @@ void without_prefill_signatures_every_token_is_a_step() {
 
 int main() {
   estimates_take_few_runs();
-  shorter_caches_are_worth_shorter_runs();
+  a_long_run_is_taken_where_it_is_clearly_cheaper();
   a_chunk_runs_at_its_own_length_where_that_saves_enough();
   padding_stays_inside_of_the_caches();
   measured_costs_decide();

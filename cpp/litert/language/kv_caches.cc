@@ -49,6 +49,9 @@ KvCaches::KvCaches(const std::vector<CacheShape>& shapes, int32_t length) : leng
   if (address == MAP_FAILED) {
     throw std::bad_alloc();
   }
+  // Long contexts are read from end to end in each step. Where that is not to be had, nothing is
+  // lost.
+  ::madvise(address, size_bytes_, MADV_HUGEPAGE);
   arena_ = {address, [size = size_bytes_](void* mapped) { ::munmap(mapped, size); }};
   for (size_t i = 0; i < caches_.size(); ++i) {
     std::byte* const first = static_cast<std::byte*>(address) + offsets[i];

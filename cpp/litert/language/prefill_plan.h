@@ -13,7 +13,7 @@ namespace litert_native::language {
 // first, corrected by the runs themselves. Guarded by its own mutex.
 class PrefillCosts {
  public:
-  // `rows`: tokens that each prefill signature reads at once.
+  // `rows`: tokens that each prefill signature reads at once, ascending.
   explicit PrefillCosts(std::vector<size_t> rows);
 
   [[nodiscard]] const std::vector<size_t>& rows() const { return rows_; }
