@@ -265,3 +265,12 @@ def test_threads_share_a_tokenizer(name: str) -> None:
     expected = list(map(load(name).encode, texts))
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(tokenizer.encode, texts)) == expected
+
+
+def test_sentencepiece_with_a_piece_that_is_no_text_is_refused() -> None:
+    model = tiny.sentencepiece()
+    space = "\N{LOWER ONE EIGHTH BLOCK}".encode()
+    place = model.index(space + b"t")
+    damaged = model[:place] + b"\xff" + model[place + 1 :]
+    with pytest.raises(TokenizerError, match="a piece is no UTF-8 text"):
+        load_tokenizer(damaged)

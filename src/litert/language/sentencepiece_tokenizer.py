@@ -34,6 +34,10 @@ class SentencePieceTokenizer(Tokenizer):
         """
         self._processor = _parse(data)
         self.vocab_size = self._processor.vocab_size()
+        try:
+            self._processor.id_to_piece(list(range(self.vocab_size)))
+        except UnicodeDecodeError as err:
+            raise TokenizerError("damaged SentencePiece model: a piece is no UTF-8 text") from err
         self.bos_token = _known(self._processor.bos_id())
         self.eos_token = _known(self._processor.eos_id())
 
