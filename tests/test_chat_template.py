@@ -21,8 +21,9 @@ from litert.language.chat_template import (
     encode_prompt,
     with_bos,
 )
+from litert.language.load_tokenizer import load_tokenizer
 from litert.language.metadata import PromptAffixes, PromptTemplates
-from litert.language.tokenizer import Tokenizer, load_tokenizer
+from litert.language.tokenizer import Tokenizer
 
 CHATML = (
     "{% for message in messages %}"

@@ -12,8 +12,9 @@ import tiny_tokenizers as tiny
 from litert import _native
 from litert.backends.language_protocol import TextDecoder
 from litert.language.detokenizer import DecodingDetokenizer, TableDetokenizer
+from litert.language.load_tokenizer import load_tokenizer
 from litert.language.token_table import TokenTable
-from litert.language.tokenizer import Tokenizer, load_tokenizer
+from litert.language.tokenizer import Tokenizer
 
 NUM_SEQUENCES = 100_000 if os.environ.get("LITERT_TEST_FULL") == "1" else 1500
 

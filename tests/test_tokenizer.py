@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 import tiny_tokenizers as tiny
 from litert import MissingExtraError, TokenizerError
-from litert.language.tokenizer import Tokenizer, load_tokenizer
+from litert.language.load_tokenizer import load_tokenizer
+from litert.language.tokenizer import Tokenizer
 
 CONTROL = {
     "byte-level": "<|im_end|>",

@@ -352,7 +352,7 @@ class _TokenizerReading:
                 self._loaded.stream(self._is_native)
 
     def _read(self) -> Tokenizer | None:
-        from litert.language.tokenizer import load_tokenizer
+        from litert.language.load_tokenizer import load_tokenizer
 
         if self._file.tokenizer_path is not None:
             return load_tokenizer(self._file.tokenizer_path)
