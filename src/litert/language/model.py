@@ -22,7 +22,7 @@ from litert.errors import (
 from litert.language.generation import Chunk, Generation
 from litert.language.language_file import LanguageFile, open_language_file
 from litert.language.options import GenerationArguments
-from litert.language.session import Session, check_fits
+from litert.language.session import Session
 from litert.language.stream import Stream, read_async
 from litert.language.text import ModelText
 from litert.options import Backend, CpuOptions, check_backend
@@ -184,8 +184,6 @@ class LanguageModel:
     def stream(self, prompt: Prompt, **options: Unpack[GenerationArguments]) -> Stream:
         """Do what ``generate`` does, piece by piece, as the stream is read."""
         self._check_open()
-        if isinstance(prompt, str):
-            check_fits(len(self._text.encode_prompt(prompt, is_first=True)), self.context_length)
         session = self._take_session()
         try:
             session.truncate(0)
