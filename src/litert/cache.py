@@ -13,7 +13,7 @@ from pathlib import Path
 WEIGHTS_SUFFIX = ".weights"
 
 # Of files that the core writes.
-_SUFFIXES = (WEIGHTS_SUFFIX, ".seal", ".lock", ".tmp")
+_SUFFIXES = (WEIGHTS_SUFFIX, ".seal", ".lock", ".new", ".tmp")
 _PREFIXES = ("weights-", "length-", "digest-")
 
 

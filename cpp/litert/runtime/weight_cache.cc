@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <span>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -39,20 +40,44 @@ class Descriptor {
   int value_;
 };
 
-// Empty where it cannot be read.
-std::string hash_of_file(int descriptor) {
-  const std::optional<FileIdentity> identity = identify(descriptor);
-  if (!identity.has_value() || identity->size == 0) {
-    return {};
+// A file's bytes, for reading; none where it cannot be mapped.
+class MappedBytes {
+ public:
+  explicit MappedBytes(int descriptor) {
+    const std::optional<FileIdentity> identity = identify(descriptor);
+    if (identity.has_value() && identity->size > 0) {
+      void* const address =
+          ::mmap(nullptr, identity->size, PROT_READ, MAP_PRIVATE, descriptor, /*offset=*/0);
+      if (address != MAP_FAILED) {
+        bytes_ = {static_cast<const std::byte*>(address), identity->size};
+      }
+    }
   }
-  const size_t size = identity->size;
-  void* const address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, /*offset=*/0);
-  if (address == MAP_FAILED) {
-    return {};
+  ~MappedBytes() {
+    if (!bytes_.empty()) {
+      ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+    }
   }
-  std::string hash = hash_of({static_cast<const std::byte*>(address), size});
-  ::munmap(address, size);
-  return hash;
+  MappedBytes(const MappedBytes&) = delete;
+  MappedBytes& operator=(const MappedBytes&) = delete;
+  [[nodiscard]] std::span<const std::byte> bytes() const { return bytes_; }
+
+ private:
+  std::span<const std::byte> bytes_;
+};
+
+// False where not all could be written.
+bool write_file(const std::string& path, std::span<const std::byte> bytes) {
+  const Descriptor file(
+      ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, S_IRUSR | S_IWUSR));
+  while (file.value() >= 0 && !bytes.empty()) {
+    const ssize_t written = ::write(file.value(), bytes.data(), bytes.size());
+    if (written <= 0) {
+      return false;
+    }
+    bytes = bytes.subspan(static_cast<size_t>(written));
+  }
+  return file.value() >= 0;
 }
 
 }  // namespace
@@ -119,8 +144,9 @@ bool WeightCache::is_sealed(int descriptor) const {
     return true;
   }
   // Copied, restored or touched: its bytes decide.
-  const std::string hash = hash_of_file(descriptor);
-  if (hash.empty() || !note->ends_with(" " + hash)) {
+  const MappedBytes mapped(descriptor);
+  const std::string hash = hash_of(mapped.bytes());
+  if (!note->ends_with(" " + hash)) {
     return false;
   }
   seal(descriptor, hash);
@@ -133,20 +159,27 @@ void WeightCache::seal(int descriptor, const std::string& hash) const {
   }
 }
 
+// Written anew in one go: the file system then keeps it in large pages, and it is mapped as such,
+// which it is not the way the library writes it. This process goes on with what it has mapped.
 void WeightCache::publish(const std::string& temporary) const {
-  const Descriptor file(::open(temporary.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.value() < 0) {
+  const Descriptor built(::open(temporary.c_str(), O_RDONLY | O_CLOEXEC));
+  ::unlink(temporary.c_str());
+  const MappedBytes mapped(built.value());
+  if (mapped.bytes().empty()) {
     return;  // a model without weights to pack, or a full disk: the library went on without
   }
-  const std::string hash = hash_of_file(file.value());
-  ::fchmod(file.value(), S_IRUSR);
+  // Before writing: from pages that are not mapped yet the kernel would copy in small pieces.
+  const std::string hash = hash_of(mapped.bytes());
+  const std::string copy = folder_->path_of(name_ + ".new");
   const std::string path = folder_->path_of(name_ + kWeightsSuffix);
-  if (hash.empty() || ::rename(temporary.c_str(), path.c_str()) != 0) {
-    ::unlink(temporary.c_str());
+  if (!write_file(copy, mapped.bytes()) || ::chmod(copy.c_str(), S_IRUSR) != 0 ||
+      ::rename(copy.c_str(), path.c_str()) != 0) {
+    ::unlink(copy.c_str());
     return;
   }
   // After the rename, which changes the file's ctime. Until the seal is there, nobody uses it.
-  seal(file.value(), hash);
+  const Descriptor finished(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  seal(finished.value(), hash);
   bound_weight_files(*folder_, kMaxBytes, name_ + kWeightsSuffix);
 }
 
