@@ -8,8 +8,10 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <new>
 #include <span>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -22,23 +24,30 @@ constexpr char kWeightsSuffix[] = ".weights";
 constexpr char kSealSuffix[] = ".seal";
 // All files together; the newest stays however large it is.
 constexpr uint64_t kMaxBytes = uint64_t{8} << 30;
+// From here on large pages are worth a second writing.
+constexpr size_t kLargeFile = size_t{16} << 20;
 
-class Descriptor {
+}  // namespace
+
+// Closes what it holds.
+class WeightCache::Descriptor {
  public:
   explicit Descriptor(int value) : value_(value) {}
+  Descriptor(Descriptor&& other) noexcept : value_(other.release()) {}
+  Descriptor& operator=(Descriptor&&) = delete;
   ~Descriptor() {
     if (value_ >= 0) {
       ::close(value_);
     }
   }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
   [[nodiscard]] int value() const { return value_; }
   [[nodiscard]] int release() { return std::exchange(value_, -1); }
 
  private:
   int value_;
 };
+
+namespace {
 
 // A file's bytes, for reading; none where it cannot be mapped.
 class MappedBytes {
@@ -68,16 +77,15 @@ class MappedBytes {
 
 // False where not all could be written.
 bool write_file(const std::string& path, std::span<const std::byte> bytes) {
-  const Descriptor file(
-      ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, S_IRUSR | S_IWUSR));
-  while (file.value() >= 0 && !bytes.empty()) {
-    const ssize_t written = ::write(file.value(), bytes.data(), bytes.size());
-    if (written <= 0) {
-      return false;
-    }
-    bytes = bytes.subspan(static_cast<size_t>(written));
+  const int file =
+      ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, S_IRUSR | S_IWUSR);
+  bool is_written = file >= 0;
+  while (is_written && !bytes.empty()) {
+    const ssize_t written = ::write(file, bytes.data(), bytes.size());
+    is_written = written > 0;
+    bytes = bytes.subspan(is_written ? static_cast<size_t>(written) : 0);
   }
-  return file.value() >= 0;
+  return file >= 0 && ::close(file) == 0 && is_written;
 }
 
 }  // namespace
@@ -92,8 +100,8 @@ std::shared_ptr<CompiledModel> WeightCache::compile(const CompileOptions& option
   if (completed.weight_cache_descriptor >= 0) {
     return compile(completed);  // the library closes the descriptor
   }
-  const Descriptor lock(::open(folder_->path_of(name_ + ".lock").c_str(),
-                               O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR));
+  Descriptor lock(::open(folder_->path_of(name_ + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC,
+                         S_IRUSR | S_IWUSR));
   if (lock.value() < 0 || ::flock(lock.value(), LOCK_EX | LOCK_NB) != 0) {
     completed.weight_cache_path = kSharedMemoryWeights;
     return compile(completed);
@@ -114,7 +122,7 @@ std::shared_ptr<CompiledModel> WeightCache::compile(const CompileOptions& option
     ::unlink(temporary.c_str());
     throw;
   }
-  publish(temporary);
+  publish(temporary, std::move(lock));
   return compiled;
 }
 
@@ -159,28 +167,54 @@ void WeightCache::seal(int descriptor, const std::string& hash) const {
   }
 }
 
-// Written anew in one go: the file system then keeps it in large pages, and it is mapped as such,
-// which it is not the way the library writes it. This process goes on with what it has mapped.
-void WeightCache::publish(const std::string& temporary) const {
-  const Descriptor built(::open(temporary.c_str(), O_RDONLY | O_CLOEXEC));
-  ::unlink(temporary.c_str());
-  const MappedBytes mapped(built.value());
-  if (mapped.bytes().empty()) {
+void WeightCache::publish(const std::string& temporary, Descriptor lock) const {
+  const std::string path = folder_->path_of(name_ + kWeightsSuffix);
+  const Descriptor file(::open(temporary.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.value() < 0) {
     return;  // a model without weights to pack, or a full disk: the library went on without
   }
-  // Before writing: from pages that are not mapped yet the kernel would copy in small pieces.
-  const std::string hash = hash_of(mapped.bytes());
-  const std::string copy = folder_->path_of(name_ + ".new");
-  const std::string path = folder_->path_of(name_ + kWeightsSuffix);
-  if (!write_file(copy, mapped.bytes()) || ::chmod(copy.c_str(), S_IRUSR) != 0 ||
-      ::rename(copy.c_str(), path.c_str()) != 0) {
-    ::unlink(copy.c_str());
+  std::string hash;
+  size_t size = 0;
+  {
+    const MappedBytes mapped(file.value());
+    hash = hash_of(mapped.bytes());
+    size = mapped.bytes().size();
+  }
+  ::fchmod(file.value(), S_IRUSR);
+  if (size == 0 || ::rename(temporary.c_str(), path.c_str()) != 0) {
+    ::unlink(temporary.c_str());
     return;
   }
   // After the rename, which changes the file's ctime. Until the seal is there, nobody uses it.
+  seal(file.value(), hash);
+  bound_weight_files(*folder_, kMaxBytes, name_ + kWeightsSuffix);
+  if (size >= kLargeFile) {
+    std::thread([cache = *this, hash, held = std::move(lock)] {
+      try {
+        cache.replace_by_large_pages(hash);
+      } catch (const std::bad_alloc&) {
+        // The file stays as it is.
+      }
+    }).detach();
+  }
+}
+
+// Writes the finished file anew in one go: the file system then keeps it in large pages, and it is
+// mapped as such, which it is not the way the library writes it. Nothing depends on it: a process
+// that ends meanwhile leaves the file that is there.
+void WeightCache::replace_by_large_pages(const std::string& hash) const {
+  const std::string path = folder_->path_of(name_ + kWeightsSuffix);
+  const std::string copy = folder_->path_of(name_ + ".new");
+  const Descriptor built(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const MappedBytes mapped(built.value());
+  // Read first: from pages that are not mapped yet the kernel would copy in small pieces.
+  if (hash_of(mapped.bytes()) != hash || !write_file(copy, mapped.bytes()) ||
+      ::chmod(copy.c_str(), S_IRUSR) != 0 || ::rename(copy.c_str(), path.c_str()) != 0) {
+    ::unlink(copy.c_str());
+    return;
+  }
   const Descriptor finished(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   seal(finished.value(), hash);
-  bound_weight_files(*folder_, kMaxBytes, name_ + kWeightsSuffix);
 }
 
 void bound_weight_files(const CacheFolder& folder, uint64_t max_bytes, const std::string& kept) {

@@ -29,10 +29,13 @@ class WeightCache {
                                                        const Compile& compile) const;
 
  private:
+  class Descriptor;
+
   [[nodiscard]] int open_finished() const;
   [[nodiscard]] bool is_sealed(int descriptor) const;
   void seal(int descriptor, const std::string& hash) const;
-  void publish(const std::string& temporary) const;
+  void publish(const std::string& temporary, Descriptor lock) const;
+  void replace_by_large_pages(const std::string& hash) const;
 
   std::shared_ptr<const CacheFolder> folder_;
   std::string name_;
