@@ -33,14 +33,10 @@ std::string cpu_description() {
   return description;
 }
 
+// The library by its content: each environment has a copy of its own, and all can share.
 std::string describe_machine() {
-  std::string description = library().version + "\n" + library().path + "\n";
-  struct stat status{};
-  if (::stat(library().path.c_str(), &status) == 0) {
-    description +=
-        std::to_string(status.st_size) + " " + std::to_string(status.st_mtim.tv_sec) + "\n";
-  }
-  return description + cpu_description();
+  return library().version + "\n" + FileMapping::open(library().path)->content_hash() + "\n" +
+         cpu_description();
 }
 
 }  // namespace
