@@ -1,6 +1,5 @@
 #include "litert/runtime/cache_folder.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 

@@ -86,7 +86,6 @@ class OpenFile {
   OpenFile& operator=(const OpenFile&) = delete;
 
   [[nodiscard]] const FileIdentity& identity() const { return identity_; }
-  [[nodiscard]] int descriptor() const { return descriptor_; }
   [[nodiscard]] std::shared_ptr<const FileMapping> map() const;
   [[nodiscard]] PrivateCopy map_private() const;
 

@@ -59,13 +59,18 @@ def open_model(
         ) from err
 
 
+def chosen_backend(backend: Backend) -> tuple[Backend, str]:
+    """Return the backend that was asked for, by ``LITERT_BACKEND`` in place of auto, and how."""
+    named = os.environ.get("LITERT_BACKEND") if backend == "auto" else None
+    if not named:
+        return backend, f"backend={backend!r}"
+    return check_backend(named, "LITERT_BACKEND"), f"LITERT_BACKEND={named}"
+
+
 def _choose(
     source: str | bytes, options: CpuOptions, backend: Backend, release_gil: bool | None
 ) -> tuple[BackendModel, str, str]:
-    chosen_by = f"backend={backend!r}"
-    if backend == "auto" and os.environ.get("LITERT_BACKEND"):
-        chosen_by = f"LITERT_BACKEND={os.environ['LITERT_BACKEND']}"
-        backend = check_backend(os.environ["LITERT_BACKEND"], "LITERT_BACKEND")
+    backend, chosen_by = chosen_backend(backend)
     if backend == "reference":
         return _open_reference(source, options), "reference", f"chosen by {chosen_by}"
     try:

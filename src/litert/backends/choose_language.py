@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import mmap
-import os
 from typing import TYPE_CHECKING
 
-from litert.backends.choose import warn_once
+from litert.backends.choose import chosen_backend, warn_once
 from litert.errors import LibraryError, ModelError, UnsupportedModelError
 from litert.language.language_file import LanguageFile, errors_named
-from litert.options import Backend, CpuOptions, check_backend
+from litert.options import Backend, CpuOptions
 
 if TYPE_CHECKING:
     from litert._flatbuffer import Span
@@ -42,10 +41,7 @@ def open_language_model(
     Raises:
         LiteRTError: The one that says why the model cannot be opened; it names the file.
     """
-    chosen_by = f"backend={backend!r}"
-    if backend == "auto" and os.environ.get("LITERT_BACKEND"):
-        chosen_by = f"LITERT_BACKEND={os.environ['LITERT_BACKEND']}"
-        backend = check_backend(os.environ["LITERT_BACKEND"], "LITERT_BACKEND")
+    backend, chosen_by = chosen_backend(backend)
     try:
         if backend == "reference":
             reference = _open_reference(file, options, context_length)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import mmap
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -16,10 +15,9 @@ from litert.benchmark import run as run_other_model
 from litert.cli.metrics_text import duration
 from litert.cli.output import aligned, count, printable, show, size
 from litert.cpu import cpu_model
-from litert.errors import LiteRTError, ModelError, OptionError
-from litert.file_format import check_language_source
+from litert.errors import LiteRTError, OptionError
+from litert.language.language_file import is_language_model
 from litert.library import library_info
-from litert.model_file import read_model
 
 if TYPE_CHECKING:
     from litert.language.benchmark import LanguageBenchmark, Spread
@@ -84,30 +82,16 @@ def run(args: argparse.Namespace, default_of: Callable[[str], object]) -> int:
         LiteRTError: The model cannot be opened or run, or an option does not fit it.
     """
     args.model = args.path or args.model
-    is_language_model = _is_language_model(args.model)
-    misplaced = _OF_OTHER_MODELS if is_language_model else _OF_LANGUAGE_MODELS
+    is_for_language = is_language_model(args.model)
+    misplaced = _OF_OTHER_MODELS if is_for_language else _OF_LANGUAGE_MODELS
     for name, option in misplaced.items():
         if getattr(args, name) != default_of(name):
-            kind = "a language model" if is_language_model else "no language model"
+            kind = "a language model" if is_for_language else "no language model"
             raise OptionError(f"{option}: has no meaning here, for {args.model!r} is {kind}")
-    if is_language_model:
+    if is_for_language:
         return _run_language_model(args)
     args.threads = args.threads or 1
     return run_other_model(args)
-
-
-def _is_language_model(path: str) -> bool:
-    """Tell by the file. One that is damaged is no language model: the other way says why."""
-    try:
-        if check_language_source(path) == "litertlm":
-            return True
-        with (
-            open(path, "rb") as file,
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
-        ):
-            return any(signature.key == "decode" for signature in read_model(data).signatures)
-    except (ModelError, OSError):
-        return False
 
 
 def _run_language_model(args: argparse.Namespace) -> int:
