@@ -122,7 +122,8 @@ class PlacedGraphs::Reader {
     } else if (offset > 1) {
       const uint64_t size = table.scalar<uint64_t>(f::kSize, 0);
       (void)graphs_.file_.slice(offset, size);
-      buffer = {offset, size, table.field_position(f::kSize), true};
+      buffer = {static_cast<size_t>(offset), static_cast<size_t>(size),
+                table.field_position(f::kSize), true};
     }
     graphs_.buffers.push_back(buffer);
   }

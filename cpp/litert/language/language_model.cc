@@ -204,7 +204,8 @@ std::shared_ptr<SharedCompiled> LanguageModel::compile(int32_t length, Prefills 
   std::shared_ptr<const FileMapping> bytes = mapping_;
   if (length != layout_.length) {
     runtime::PrivateCopy copy = file_->map_private();
-    const std::span<std::byte> section = copy.bytes.subspan(section_.offset, section_.size);
+    const std::span<std::byte> section = copy.bytes.subspan(static_cast<size_t>(section_.offset),
+                                                            static_cast<size_t>(section_.size));
     plan_.apply(section, length);
     bytes = FileMapping::borrow(section, std::move(copy.owner));
   }

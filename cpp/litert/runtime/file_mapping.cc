@@ -82,8 +82,9 @@ std::shared_ptr<const FileMapping> FileMapping::section(
                                               " lies outside of the file of " +
                                               std::to_string(bytes.size()) + " bytes");
   }
-  return std::make_shared<const FileMapping>(bytes.subspan(offset, size), whole,
-                                             whole->is_clean_mapping_);
+  return std::make_shared<const FileMapping>(
+      bytes.subspan(static_cast<size_t>(offset), static_cast<size_t>(size)), whole,
+      whole->is_clean_mapping_);
 }
 
 std::shared_ptr<const FileMapping> FileMapping::borrow(std::span<const std::byte> bytes,
@@ -139,6 +140,9 @@ std::shared_ptr<const OpenFile> OpenFile::open(const std::string& path) {
   if (identity->size == 0) {
     throw StatusError(kInvalidFlatbuffer, path + ": the file is empty");
   }
+  if (!std::in_range<size_t>(identity->size)) {
+    throw StatusError(kFileIo, path + ": the file is larger than the memory of a 32-bit process");
+  }
   file->identity_ = *identity;
   return file;
 }
@@ -149,7 +153,7 @@ OpenFile::OpenFile(std::string path, int descriptor, FileIdentity identity)
 OpenFile::~OpenFile() { ::close(descriptor_); }
 
 std::shared_ptr<const FileMapping> OpenFile::map() const {
-  const size_t size = identity_.size;
+  const size_t size = size_bytes();
   if (size <= kReadLimit) {
     return read(descriptor_, size, path_);
   }
@@ -162,11 +166,11 @@ std::shared_ptr<const FileMapping> OpenFile::map() const {
 PrivateCopy OpenFile::map_private() const {
   std::shared_ptr<void> mapped = map_with(PROT_READ | PROT_WRITE);
   std::byte* const first = static_cast<std::byte*>(mapped.get());
-  return {{first, identity_.size}, std::move(mapped)};
+  return {{first, size_bytes()}, std::move(mapped)};
 }
 
 std::shared_ptr<void> OpenFile::map_with(int protection) const {
-  const size_t size = identity_.size;
+  const size_t size = size_bytes();
   void* const address = ::mmap(nullptr, size, protection, MAP_PRIVATE, descriptor_, /*offset=*/0);
   if (address == MAP_FAILED) {
     throw_errno(path_);

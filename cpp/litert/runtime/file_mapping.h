@@ -86,6 +86,7 @@ class OpenFile {
   OpenFile& operator=(const OpenFile&) = delete;
 
   [[nodiscard]] const FileIdentity& identity() const { return identity_; }
+  [[nodiscard]] size_t size_bytes() const { return static_cast<size_t>(identity_.size); }
   [[nodiscard]] std::shared_ptr<const FileMapping> map() const;
   [[nodiscard]] PrivateCopy map_private() const;
 

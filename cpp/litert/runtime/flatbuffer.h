@@ -33,11 +33,11 @@ class Buffer {
     return value;
   }
 
-  [[nodiscard]] std::span<const std::byte> slice(size_t offset, size_t size) const {
+  [[nodiscard]] std::span<const std::byte> slice(uint64_t offset, uint64_t size) const {
     if (offset > bytes_.size() || size > bytes_.size() - offset) {
       throw FormatError("an offset points outside of the file");
     }
-    return bytes_.subspan(offset, size);
+    return bytes_.subspan(static_cast<size_t>(offset), static_cast<size_t>(size));
   }
 
   // Follows the uint32 offset stored at `offset`.
@@ -55,7 +55,7 @@ class Vector {
   Vector(const Buffer& buffer, size_t position) {
     const size_t length = buffer.read<uint32_t>(position);
     first_ = position + sizeof(uint32_t);
-    elements_ = buffer.slice(first_, length * sizeof(T));
+    elements_ = buffer.slice(first_, uint64_t{length} * sizeof(T));
   }
 
   [[nodiscard]] size_t size() const { return elements_.size() / sizeof(T); }
