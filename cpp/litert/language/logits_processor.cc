@@ -2,43 +2,36 @@
 
 #include <algorithm>
 #include <cmath>
-#include <sstream>
 #include <string>
 
+#include "litert/language/option_check.h"
 #include "litert/language/token_weights.h"
 #include "litert/runtime/status.h"
 
 namespace litert_native::language {
 namespace {
 
-template <typename Value>
-void check_that(bool is_right, const char* name, const std::string& expected, Value value) {
-  if (!is_right) {
-    std::ostringstream message;
-    message << name << ": expected " << expected << ", got " << value;
-    throw runtime::StatusError(1, message.str());
-  }
-}
-
 // Builds its text only where it is needed, since it runs at each step.
 void check_id(const char* name, int32_t id, size_t vocab_size) {
   if (id < 0 || static_cast<size_t>(id) >= vocab_size) {
-    check_that(false, name, "ids from 0 to " + std::to_string(vocab_size - 1), id);
+    const std::string expected = "ids from 0 to " + std::to_string(vocab_size - 1);
+    check_option(false, name, expected.c_str(), id);
   }
 }
 
 void check_options(const PenaltyOptions& options, size_t vocab_size) {
-  check_that(vocab_size > 0, "vocab_size", "1 or more", vocab_size);
-  check_that(options.repetition_penalty > 0.0F && options.repetition_penalty < kInfinity,
-             "repetition_penalty", "a finite number above 0", options.repetition_penalty);
-  check_that(std::isfinite(options.presence_penalty), "presence_penalty", "a finite number",
-             options.presence_penalty);
-  check_that(std::isfinite(options.frequency_penalty), "frequency_penalty", "a finite number",
-             options.frequency_penalty);
-  check_that(options.no_repeat_ngram >= 0, "no_repeat_ngram", "0 or more", options.no_repeat_ngram);
+  check_option(vocab_size > 0, "vocab_size", "1 or more", vocab_size);
+  check_option(options.repetition_penalty > 0.0F && options.repetition_penalty < kInfinity,
+               "repetition_penalty", "a finite number above 0", options.repetition_penalty);
+  check_option(std::isfinite(options.presence_penalty), "presence_penalty", "a finite number",
+               options.presence_penalty);
+  check_option(std::isfinite(options.frequency_penalty), "frequency_penalty", "a finite number",
+               options.frequency_penalty);
+  check_option(options.no_repeat_ngram >= 0, "no_repeat_ngram", "0 or more",
+               options.no_repeat_ngram);
   for (const auto& [id, bias] : options.logit_bias) {
     check_id("logit_bias", id, vocab_size);
-    check_that(!std::isnan(bias), "logit_bias", "numbers", bias);
+    check_option(!std::isnan(bias), "logit_bias", "numbers", bias);
   }
   for (const int32_t id : options.suppressed_tokens) {
     check_id("suppressed_tokens", id, vocab_size);

@@ -6,33 +6,24 @@
 #include <functional>
 #include <limits>
 #include <numbers>
-#include <sstream>
 #include <string>
 
+#include "litert/language/option_check.h"
 #include "litert/language/philox.h"
 #include "litert/runtime/status.h"
 
 namespace litert_native::language {
 namespace {
 
-template <typename Value>
-void check_range(bool is_right, const char* name, const char* expected, Value value) {
-  if (!is_right) {
-    std::ostringstream message;
-    message << name << ": expected " << expected << ", got " << value;
-    throw runtime::StatusError(1, message.str());
-  }
-}
-
 void check_share(const char* name, float value) {
-  check_range(value >= 0.0F && value <= 1.0F, name, "a number from 0 to 1", value);
+  check_option(value >= 0.0F && value <= 1.0F, name, "a number from 0 to 1", value);
 }
 
 SamplerOptions checked(SamplerOptions options, size_t vocab_size) {
-  check_range(vocab_size > 0, "vocab_size", "1 or more", vocab_size);
-  check_range(options.temperature >= 0.0F && options.temperature < kInfinity, "temperature",
-              "a finite number of 0 or more", options.temperature);
-  check_range(options.top_k >= 0, "top_k", "0 or more", options.top_k);
+  check_option(vocab_size > 0, "vocab_size", "1 or more", vocab_size);
+  check_option(options.temperature >= 0.0F && options.temperature < kInfinity, "temperature",
+               "a finite number of 0 or more", options.temperature);
+  check_option(options.top_k >= 0, "top_k", "0 or more", options.top_k);
   check_share("top_p", options.top_p);
   check_share("min_p", options.min_p);
   check_share("typical_p", options.typical_p);

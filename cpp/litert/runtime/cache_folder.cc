@@ -3,11 +3,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
 #include <atomic>
+#include <cstdio>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
+#include <string_view>
 #include <system_error>
 
 #include "litert/runtime/library.h"
@@ -16,16 +16,37 @@ namespace litert_native::runtime {
 namespace {
 
 constexpr size_t kMaxNoteBytes = 4096;
+constexpr size_t kMaxCpuBytes = 65536;  // of the first CPU, which is described first
+
+using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
+
+// Not a stream, which would bring the locales of the C++ library into the extension.
+File open_file(const std::string& path, const char* mode) {
+  return {std::fopen(path.c_str(), mode), &std::fclose};
+}
+
+// The first bytes of a file; none where it cannot be read.
+std::string read_start(const std::string& path, size_t max_bytes) {
+  const File file = open_file(path, "rbe");
+  std::string bytes(file != nullptr ? max_bytes : 0, '\0');
+  if (file != nullptr) {
+    bytes.resize(std::fread(bytes.data(), 1, bytes.size(), file.get()));
+  }
+  return bytes;
+}
 
 // Lines of /proc/cpuinfo that tell what kernels are chosen by, of the first CPU.
 std::string cpu_description() {
-  std::ifstream file("/proc/cpuinfo");
+  const std::string text = read_start("/proc/cpuinfo", kMaxCpuBytes);
   std::string description;
-  for (std::string line; std::getline(file, line) && !line.empty();) {
+  std::string_view rest = text;
+  while (!rest.empty() && !rest.starts_with('\n')) {
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(rest.size(), line.size() + 1));
     for (const char* const key : {"flags", "Features", "model name", "CPU implementer", "CPU part",
                                   "cpu family", "model\t", "stepping"}) {
       if (line.starts_with(key)) {
-        description += line + "\n";
+        description.append(line).append("\n");
       }
     }
   }
@@ -52,13 +73,8 @@ std::shared_ptr<const CacheFolder> CacheFolder::open(const std::string& path) {
 }
 
 std::optional<std::string> CacheFolder::read_note(const std::string& name) const {
-  std::ifstream file(path_of(name), std::ios::binary);
-  std::array<char, kMaxNoteBytes> bytes{};
-  file.read(bytes.data(), bytes.size());
-  if (!file.is_open() || file.bad() || file.gcount() == 0) {
-    return std::nullopt;
-  }
-  return std::string(bytes.data(), static_cast<size_t>(file.gcount()));
+  std::string note = read_start(path_of(name), kMaxNoteBytes);
+  return note.empty() ? std::nullopt : std::optional(std::move(note));
 }
 
 void CacheFolder::write_note(const std::string& name, const std::string& text) const noexcept {
@@ -66,15 +82,14 @@ void CacheFolder::write_note(const std::string& name, const std::string& text) c
   try {
     const std::string temporary = path_of(name) + "." + std::to_string(::getpid()) + "." +
                                   std::to_string(counter.fetch_add(1)) + ".tmp";
-    std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
-    file << text;
-    file.close();
-    std::error_code error;
-    if (file.good()) {
-      std::filesystem::rename(temporary, path_of(name), error);
+    File file = open_file(temporary, "wbe");
+    if (file == nullptr) {
+      return;
     }
-    if (!file.good() || error) {
-      std::filesystem::remove(temporary, error);
+    const bool is_written = std::fwrite(text.data(), 1, text.size(), file.get()) == text.size();
+    const bool is_closed = std::fclose(file.release()) == 0;
+    if (!is_written || !is_closed || ::rename(temporary.c_str(), path_of(name).c_str()) != 0) {
+      ::unlink(temporary.c_str());
     }
   } catch (const std::exception&) {
     // No memory for a path: the note is not written.
@@ -107,10 +122,9 @@ const std::string& machine_hash() {
 }
 
 std::string to_text(const FileIdentity& identity) {
-  std::ostringstream text;
-  text << identity.device << ' ' << identity.inode << ' ' << identity.size << ' '
-       << identity.modified_ns << ' ' << identity.changed_ns;
-  return text.str();
+  return std::to_string(identity.device) + ' ' + std::to_string(identity.inode) + ' ' +
+         std::to_string(identity.size) + ' ' + std::to_string(identity.modified_ns) + ' ' +
+         std::to_string(identity.changed_ns);
 }
 
 }  // namespace litert_native::runtime

@@ -54,11 +54,11 @@ class MappedBytes {
  public:
   explicit MappedBytes(int descriptor) {
     const std::optional<FileIdentity> identity = identify(descriptor);
-    if (identity.has_value() && identity->size > 0) {
-      void* const address =
-          ::mmap(nullptr, identity->size, PROT_READ, MAP_PRIVATE, descriptor, /*offset=*/0);
+    if (identity.has_value() && identity->size > 0 && std::in_range<size_t>(identity->size)) {
+      const size_t size = static_cast<size_t>(identity->size);
+      void* const address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, /*offset=*/0);
       if (address != MAP_FAILED) {
-        bytes_ = {static_cast<const std::byte*>(address), identity->size};
+        bytes_ = {static_cast<const std::byte*>(address), size};
       }
     }
   }
