@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,7 +135,7 @@ def test_memory_of_cancelled_runs_is_not_reused(data: Path, backend: Any) -> Non
             await asyncio.sleep(0)
             run.cancel()
             del x
-            with pytest.raises(asyncio.CancelledError):
+            with contextlib.suppress(asyncio.CancelledError):  # unless the run is over by now
                 await run
 
         async def cancel_many() -> None:

@@ -16,6 +16,8 @@ import pytest
 import litert
 from interpreter_oracle import run_interpreter
 
+pytest.importorskip("ai_edge_litert.interpreter", reason="the choice is between two backends")
+
 # Models that the compiled model cannot run rightly, and a word of the reason.
 LEFT_TO_REFERENCE = {
     "copy_complex128": "complex128",

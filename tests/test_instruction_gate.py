@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -55,6 +56,9 @@ def baseline(gate, monkeypatch, tmp_path) -> Path:
     return path
 
 
+@pytest.mark.skipif(
+    bool(sysconfig.get_config_var("Py_GIL_DISABLED")), reason="the baseline is of Python with a GIL"
+)
 def test_instructions_stay_below_the_baseline(gate):
     try:
         counted = gate.count_instructions()

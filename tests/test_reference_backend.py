@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from ai_edge_litert.interpreter import Interpreter
 
 from litert._quiet import captured_library_output
 from litert.backends.protocol import BackendModel
@@ -31,6 +30,8 @@ from litert.errors import (
 )
 from litert.options import CpuOptions
 from litert.tensor_info import TensorInfo
+
+Interpreter: Any = pytest.importorskip("ai_edge_litert.interpreter").Interpreter
 
 DATA = Path(__file__).resolve().parent / "data"
 UPSTREAM = DATA.parents[2] / "shared" / "models" / "upstream"

@@ -200,6 +200,7 @@ def test_runners_of_two_keys_for_one_graph_in_turn(
     data: Path, backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("flatbuffers", reason="building a model needs the flatbuffers package")
+    pytest.importorskip("ai_edge_litert.schema_py_generated")
     monkeypatch.syspath_prepend(data)
     from model_kinds.builder import add_model
 

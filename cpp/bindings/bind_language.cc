@@ -206,7 +206,11 @@ std::shared_ptr<LanguageModel> load(const std::shared_ptr<OpenFile>& file, Secti
 
 void bind_session(py::module_& module) {
   py::class_<Session, std::shared_ptr<Session>>(module, "Session", py::is_final())
-      .def_property_readonly("tokens", &Session::tokens)
+      .def_property_readonly("tokens",
+                             [](Session& session) {
+                               const SessionUse use(session);
+                               return session.tokens();
+                             })
       .def(
           "append",
           [](Session& session, const std::vector<int32_t>& ids) {

@@ -47,7 +47,7 @@ NativeRunner::NativeRunner(std::shared_ptr<runtime::BoundRun> run, std::optional
     : run_(std::move(run)), policy_(release_gil, run_->compiled().model().facts().has_loops) {}
 
 NativeRunner::~NativeRunner() {
-  // Waits for a run of another runner on the same model, which may be long.
+  // May free much memory, the compiled model's too.
   const GilRelease released;
   run_.reset();
 }
@@ -65,7 +65,8 @@ void NativeRunner::run() {
   run_guarded(bound, policy_, [&bound] { bound.run(); });
 }
 
-py::list NativeRunner::input_views(const std::vector<py::object>& dtypes) const {
+py::list NativeRunner::input_views(const std::vector<py::object>& dtypes) {
+  const BusyMark mark(is_busy_);
   const runtime::BoundRun& run = open_run();
   py::list views;
   for (size_t i = 0; i < dtypes.size(); ++i) {
@@ -75,7 +76,8 @@ py::list NativeRunner::input_views(const std::vector<py::object>& dtypes) const 
   return views;
 }
 
-py::list NativeRunner::output_views(const std::vector<py::object>& dtypes) const {
+py::list NativeRunner::output_views(const std::vector<py::object>& dtypes) {
+  const BusyMark mark(is_busy_);
   const runtime::BoundRun& run = open_run();
   py::list views;
   for (size_t i = 0; i < dtypes.size(); ++i) {

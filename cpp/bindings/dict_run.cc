@@ -54,10 +54,8 @@ class HeldArrays {
   }
   HeldArrays(const HeldArrays&) = delete;
   HeldArrays& operator=(const HeldArrays&) = delete;
-  void hold(PyObject* array) {
-    Py_INCREF(array);
-    arrays_[size_++] = array;
-  }
+  // Takes over a reference.
+  void hold(PyObject* array) { arrays_[size_++] = array; }
 
  private:
   Pointers<PyObject> arrays_;
@@ -108,7 +106,7 @@ DictRun::DictRun(std::shared_ptr<runtime::BoundRun> run, std::optional<bool> rel
 }
 
 DictRun::~DictRun() {
-  // Waits for a run under way on the same model, which may be long.
+  // May free much memory, the compiled model's too.
   const GilRelease released;
   run_.reset();
 }
@@ -124,17 +122,25 @@ const std::byte* DictRun::data_if_it_fits(PyObject* value, const Input& input) {
   return fits ? fields.data : nullptr;
 }
 
-// Most callers write the names as literals and in the model's order; interned strings are one
-// object each, so walking the dict beside the names finds the value without hashing.
 PyObject* DictRun::find(PyObject* dict, size_t index) const {
   PyObject* const name = inputs_[index].name.ptr();
+#ifdef Py_GIL_DISABLED
+  // Another thread may change the dict at any moment.
+  PyObject* found = nullptr;
+  (void)PyDict_GetItemRef(dict, name, &found);
+  return found;
+#else
+  // Most callers write the names as literals and in the model's order; interned strings are one
+  // object each, so walking the dict beside the names finds the value without hashing.
   Py_ssize_t position = static_cast<Py_ssize_t>(index);
   PyObject* key = nullptr;
   PyObject* value = nullptr;
-  if (PyDict_Next(dict, &position, &key, &value) != 0 && key == name) {
-    return value;
+  if (PyDict_Next(dict, &position, &key, &value) == 0 || key != name) {
+    value = PyDict_GetItemWithError(dict, name);
   }
-  return PyDict_GetItemWithError(dict, name);
+  Py_XINCREF(value);
+  return value;
+#endif
 }
 
 py::object DictRun::run(PyObject* values) {
@@ -147,7 +153,7 @@ py::object DictRun::run(PyObject* values) {
   HeldArrays held(inputs_.size());
   Pointers<const std::byte> sources(inputs_.size());
   for (size_t i = 0; i < inputs_.size(); ++i) {
-    PyObject* const value = is_dict ? find(values, i) : values;
+    PyObject* const value = is_dict ? find(values, i) : Py_NewRef(values);
     if (value != nullptr) {
       held.hold(value);
     }

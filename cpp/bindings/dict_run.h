@@ -41,7 +41,7 @@ class DictRun {
   };
 
   [[nodiscard]] static const std::byte* data_if_it_fits(PyObject* value, const Input& input);
-  // Borrowed; null where the dict has no such name.
+  // A new reference; null where the dict has no such name.
   [[nodiscard]] PyObject* find(PyObject* dict, size_t index) const;
 
   std::shared_ptr<runtime::BoundRun> run_;

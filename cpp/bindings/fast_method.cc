@@ -25,6 +25,12 @@ struct FastMethod {
   vectorcallfunc vectorcall;
 };
 
+// Made with the module and never freed. Not in the functions that use them: there the first of
+// several threads would make them while it holds a lock of C++, which Python knows nothing of.
+PyObject* fast_name = nullptr;
+PyTypeObject* slot_type = nullptr;
+PyTypeObject* method_type = nullptr;
+
 FastMethod* as_method(PyObject* object) { return reinterpret_cast<FastMethod*>(object); }
 
 // The C++ object of an instance of a simple pybind11 class; null before its __init__.
@@ -35,10 +41,7 @@ T* value_of(PyObject* object) {
 
 // The slot's run, or None.
 py::object fast_run_of(PyObject* instance) {
-  static PyObject* const name = PyUnicode_InternFromString("_fast");
-  static const PyTypeObject* const slot_type =
-      reinterpret_cast<PyTypeObject*>(py::type::of<FastSlot>().ptr());
-  PyObject* const found = PyObject_GetAttr(instance, name);
+  PyObject* const found = PyObject_GetAttr(instance, fast_name);
   if (found == nullptr) {
     PyErr_Clear();
     return py::none();
@@ -146,11 +149,7 @@ std::vector<py::object> own_dtypes(const std::vector<runtime::Slot>& tensors) {
 }
 
 py::object make_fast_method(const py::function& function) {
-  static PyObject* const type = PyType_FromSpec(&spec);
-  if (type == nullptr) {
-    throw py::error_already_set();
-  }
-  PyObject* const created = PyType_GenericAlloc(reinterpret_cast<PyTypeObject*>(type), 0);
+  PyObject* const created = PyType_GenericAlloc(method_type, 0);
   if (created == nullptr) {
     throw py::error_already_set();
   }
@@ -203,14 +202,20 @@ py::object FastSlot::bind_first() const {
 }
 
 void bind_fast_method(py::module_& module) {
-  py::class_<FastSlot>(module, "FastSlot", py::is_final())
-      .def(py::init<std::shared_ptr<runtime::CompiledModel>, std::optional<bool>>(),
-           py::arg("compiled"), py::arg("release_gil"))
+  py::class_<FastSlot> cls(module, "FastSlot", py::is_final());
+  cls.def(py::init<std::shared_ptr<runtime::CompiledModel>, std::optional<bool>>(),
+          py::arg("compiled"), py::arg("release_gil"))
       .def(
           "set",
           [](FastSlot& slot, const std::shared_ptr<DictRun>& run) { slot.set(py::cast(run)); },
           py::arg("run").none(true))
       .def("get", &FastSlot::get);
+  fast_name = PyUnicode_InternFromString("_fast");
+  slot_type = reinterpret_cast<PyTypeObject*>(cls.ptr());
+  method_type = reinterpret_cast<PyTypeObject*>(PyType_FromSpec(&spec));
+  if (fast_name == nullptr || method_type == nullptr) {
+    throw py::error_already_set();
+  }
   module.def("fast_method", &make_fast_method, py::arg("function"));
 }
 

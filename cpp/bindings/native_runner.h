@@ -25,8 +25,8 @@ class NativeRunner {
 
   void run();
   // Views by slot; `dtypes` has NumPy's dtype for each slot, and packed types show their bytes.
-  [[nodiscard]] pybind11::list input_views(const std::vector<pybind11::object>& dtypes) const;
-  [[nodiscard]] pybind11::list output_views(const std::vector<pybind11::object>& dtypes) const;
+  [[nodiscard]] pybind11::list input_views(const std::vector<pybind11::object>& dtypes);
+  [[nodiscard]] pybind11::list output_views(const std::vector<pybind11::object>& dtypes);
   // Binds an array's own memory; its layout is already checked. Keeps the array alive.
   void bind_input(size_t slot, const pybind11::object& array);
   void close();

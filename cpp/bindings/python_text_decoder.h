@@ -1,6 +1,7 @@
 // A text decoder written in Python, as the token loop takes it.
 #pragma once
 
+#include <pybind11/critical_section.h>
 #include <pybind11/pybind11.h>
 
 #include <cstdint>
@@ -60,6 +61,7 @@ class PythonTextDecoder final : public language::TextDecoder {
 // Returns a copy of a Detokenizer, so that the loop runs without Python, or calls the object.
 inline std::unique_ptr<language::TextDecoder> to_text_decoder(const pybind11::object& decoder) {
   if (pybind11::isinstance<language::Detokenizer>(decoder)) {
+    const pybind11::scoped_critical_section guard(decoder);
     return std::make_unique<language::Detokenizer>(
         pybind11::cast<const language::Detokenizer&>(decoder));
   }

@@ -32,7 +32,7 @@ bool has_weak_references(PyObject* array) {
 ResultPool::ResultPool(std::vector<ResultSpec> specs, size_t size_bytes)
     : specs_(std::move(specs)), may_keep_(size_bytes <= kMaxKeptBytes) {
 #ifdef Py_GIL_DISABLED
-  // Reference counts do not tell there who else holds an object.
+  // Reference counts do not tell there who else holds an object, and nothing guards what is kept.
   may_keep_ = false;
 #endif
   for (const ResultSpec& spec : specs_) {
@@ -41,6 +41,11 @@ ResultPool::ResultPool(std::vector<ResultSpec> specs, size_t size_bytes)
 }
 
 py::dict ResultPool::take(std::span<std::byte*> data) {
+  if (!may_keep_) {
+    const Kept made = make();
+    point_to(made, data);
+    return py::reinterpret_borrow<py::dict>(made.dict);
+  }
   Kept* const chosen = &kept_[next_];
   next_ = 1 - next_;
   Kept replaced;
@@ -49,14 +54,14 @@ py::dict ResultPool::take(std::span<std::byte*> data) {
     // What was there goes at the end: a weak reference to it may call back into this.
     std::swap(*chosen, replaced);
   }
-  for (size_t i = 0; i < specs_.size(); ++i) {
-    data[i] = const_cast<std::byte*>(fields_of(chosen->arrays[i]).data);
+  point_to(*chosen, data);
+  return py::reinterpret_borrow<py::dict>(chosen->dict);
+}
+
+void ResultPool::point_to(const Kept& results, std::span<std::byte*> data) {
+  for (size_t i = 0; i < results.arrays.size(); ++i) {
+    data[i] = const_cast<std::byte*>(fields_of(results.arrays[i]).data);
   }
-  py::dict taken = py::reinterpret_borrow<py::dict>(chosen->dict);
-  if (!may_keep_) {
-    chosen->dict = py::object();
-  }
-  return taken;
 }
 
 bool ResultPool::is_untouched(const Kept& kept) const {

@@ -20,7 +20,8 @@ struct ResultSpec {
 // Making and freeing a dict with an array is a quarter of a small model's run. The pool keeps the
 // last two results, one for the caller to hold while the next is computed, and gives one out again
 // only if nobody else has a reference to the dict or to any of its arrays and nothing about them
-// was changed: nobody can tell it from a new one. Needs the GIL.
+// was changed: nobody can tell it from a new one. The GIL guards it; Python without one keeps
+// nothing, so any number of threads may take results there.
 class ResultPool {
  public:
   // Keeps nothing if the results have more than this many bytes together.
@@ -38,6 +39,7 @@ class ResultPool {
     std::vector<PyObject*> arrays;  // owned by the dict, if it still has them
   };
 
+  static void point_to(const Kept& results, std::span<std::byte*> data);
   [[nodiscard]] bool is_untouched(const Kept& kept) const;
   [[nodiscard]] bool is_as_made(PyObject* array, size_t index) const;
   [[nodiscard]] Kept make() const;

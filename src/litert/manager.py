@@ -139,14 +139,15 @@ class LiteRTManager:
 
     def unload(self) -> None:
         """Release the model; idempotent."""
-        if self._model is not None:
-            self._model.close()
-            self._model = None
+        model, self._model = self._model, None
+        if model is not None:
+            model.close()
 
     def _loaded(self) -> Model | LanguageModel:
-        if self._model is None:
+        model = self._model  # read once: another thread may unload it
+        if model is None:
             raise ClosedError("no model is loaded; call load_model first")
-        return self._model
+        return model
 
     def __enter__(self) -> LiteRTManager:
         return self

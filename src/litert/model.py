@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections.abc import Mapping
@@ -17,7 +18,8 @@ from litert.runner import Runner
 from litert.tensor_info import Signature
 
 if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
+    from collections.abc import Callable
+    from concurrent.futures import Future, ThreadPoolExecutor
 
     from litert._native import fast_method
 else:
@@ -189,7 +191,9 @@ class Model:
         """
         import asyncio  # costs more than the rest of the package
 
-        future = self._own_thread().submit(self.run, inputs, signature=signature, quantize=quantize)
+        future = self._submit(
+            functools.partial(self.run, inputs, signature=signature, quantize=quantize)
+        )
         return await asyncio.wrap_future(future)
 
     def bind(
@@ -269,8 +273,8 @@ class Model:
             raise unknown_name("signature", key, signatures)
         return chosen
 
-    def _own_thread(self) -> ThreadPoolExecutor:
-        """One thread a model: its runs wait for each other anyway, and keep their order."""
+    def _submit(self, call: Callable[[], Any]) -> Future[Any]:
+        """Call it in the model's own thread: one a model, since its runs wait for each other."""
         from concurrent.futures import ThreadPoolExecutor
 
         with _executor_lock:
@@ -279,7 +283,7 @@ class Model:
             if self._executor is None or self._executor_pid != os.getpid():
                 self._executor = ThreadPoolExecutor(1, thread_name_prefix="litert")
                 self._executor_pid = os.getpid()
-            return self._executor
+            return self._executor.submit(call)
 
     def _check_open(self) -> None:
         if self._is_closed:

@@ -75,18 +75,28 @@ std::span<float> Session::step() {
   });
 }
 
-SessionUse::SessionUse(Session& session) : session_(session) {
-  if (session_.is_in_use_.exchange(true)) {
+void Session::close() {
+  enter();
+  executor_.reset();
+  leave();
+}
+
+void Session::enter() {
+  if (is_in_use_.exchange(true)) {
     throw runtime::StatusError(
         kRuntimeFailure,
         "the session is in use by another thread; give each thread its own session");
   }
+}
+
+SessionUse::SessionUse(Session& session) : session_(session) {
+  session_.enter();
   if (session_.is_closed()) {
-    session_.is_in_use_ = false;
+    session_.leave();
     throw runtime::ClosedError("the session is closed");
   }
 }
 
-SessionUse::~SessionUse() { session_.is_in_use_ = false; }
+SessionUse::~SessionUse() { session_.leave(); }
 
 }  // namespace litert_native::language

@@ -34,13 +34,16 @@ class Session {
   [[nodiscard]] std::span<float> step();
   void push(int32_t id) { tokens_.push_back(id); }
 
-  // Releases the caches. Idempotent.
-  void close() { executor_.reset(); }
+  // Releases the caches. Idempotent. Throws StatusError 3 while another thread uses the session.
+  void close();
   [[nodiscard]] bool is_closed() const { return executor_ == nullptr; }
 
  private:
   friend class SessionUse;
 
+  // Marks the session as in use, or throws StatusError 3.
+  void enter();
+  void leave() { is_in_use_ = false; }
   // Runs `call`; after a failure the caches are as new.
   template <typename Call>
   auto guarded(Call call);

@@ -78,12 +78,9 @@ void BoundRun::bind_all(GivenMemory given) {
   }
 }
 
-BoundRun::~BoundRun() {
-  const std::lock_guard lock(compiled_->mutex());
-  if (compiled_->bound() == this) {
-    compiled_->set_bound(nullptr);
-  }
-}
+// Does not wait for another run of the model: Python may drop one in a thread that has nothing to
+// do with it, perhaps the one that is to cancel that run.
+BoundRun::~BoundRun() { compiled_->forget_bound(this); }
 
 void BoundRun::run() {
   if (compiled_->bound() != this) {

@@ -17,7 +17,7 @@ struct GivenMemory {
 };
 
 // Everything that a run needs, resolved once: run() is one C call without lookup or allocation.
-// One thread at a time, and only while holding compiled().mutex().
+// One thread at a time, and only while holding compiled().mutex(); destroyed without it.
 class BoundRun {
  public:
   // `input_shapes` has one shape without -1 for each input slot. Throws StatusError where the model

@@ -68,8 +68,10 @@ class CompiledModel {
 
   // Whose buffers the library has now. It reads inputs that are passed as NULL from what was bound
   // last, by whomever, so anything that rebinds must say so here.
-  [[nodiscard]] const void* bound() const { return bound_; }
-  void set_bound(const void* run) { bound_ = run; }
+  [[nodiscard]] const void* bound() const { return bound_.load(std::memory_order_relaxed); }
+  void set_bound(const void* run) { bound_.store(run, std::memory_order_relaxed); }
+  // Says that `run` is gone. Needs no mutex.
+  void forget_bound(const void* run) { bound_.compare_exchange_strong(run, nullptr); }
 
   // Takes the library's messages, lines separated by '\n'; empty where it has none.
   [[nodiscard]] std::string take_messages();
@@ -87,7 +89,7 @@ class CompiledModel {
   std::mutex mutex_;
   CompiledModelHandle handle_;
   std::vector<std::vector<Shape>> shapes_;  // in force, by signature; empty where unknown
-  const void* bound_ = nullptr;
+  std::atomic<const void*> bound_ = nullptr;
   std::atomic<bool> cancelled_ = false;
 };
 
