@@ -14,9 +14,15 @@ import pytest
 
 import litert
 import litert.cpu
-import litert.doctor
+import litert.doctor.core
+import litert.doctor.machine
+import litert.doctor.packages
+import litert.doctor.settings
+import litert.doctor.trial
+import litert.installation
 from litert.cli.main import main
 from litert.doctor import Finding, examine
+from litert.doctor.trial import Trial
 from litert.library import find_library
 
 SOURCE = Path(litert.__file__).resolve().parents[1]  # of the package that is tested
@@ -45,14 +51,15 @@ importlib.metadata.version = version_unless_hidden
 
 
 def run_doctor(
-    tmp_path: Path, hidden: str = "", distribution: str = "", **variables: str
+    tmp_path: Path, hidden: str = "", distribution: str = "", setup: str = "", **variables: str
 ) -> tuple[int, dict[str, Finding]]:
-    """Run the command in a process without one module; return its status and the findings."""
-    paths = [str(SOURCE)]
-    if hidden:
-        blocker = BLOCKER.format(hidden=hidden, distribution=distribution)
-        (tmp_path / "sitecustomize.py").write_text(blocker)
-        paths.insert(0, str(tmp_path))
+    """Run the command in a process without one module; return its status and the findings.
+
+    ``setup`` runs there before anything else, to make the system look like another one.
+    """
+    blocker = BLOCKER.format(hidden=hidden, distribution=distribution) if hidden else ""
+    (tmp_path / "sitecustomize.py").write_text(blocker + setup)
+    paths = [str(tmp_path), str(SOURCE)]
     environment = {key: value for key, value in os.environ.items() if "LITERT" not in key}
     environment |= {"PYTHONPATH": os.pathsep.join(paths), **variables}
     command = [sys.executable, "-m", "litert", "doctor"]
@@ -79,6 +86,8 @@ def test_doctor_finds_what_is_installed(tmp_path):
     assert found["numpy"].value == np.__version__
     assert found["library"].value == litert.library_info().version
     assert found["library path"].value == find_library()
+    assert found["library package"].value == litert.library_info().package
+    assert found["library choice"].value == "found with ai-edge-litert"
     assert found["backend"].value == "native (the default)"
     assert found["self-check"].value == "inputs stay bound between runs"
     assert found["extension"].value.endswith(".so")
@@ -93,6 +102,7 @@ def test_doctor_without_the_extension_names_the_fallback(tmp_path):
     assert list(advice(found)) == ["extension"]
     assert "reinstall litert-native" in found["extension"].advice
     assert found["backend"].value.startswith("reference (the extension module")
+    assert found["extension"].value == "does not load"
     assert found["library"].value == "not tried"
 
 
@@ -101,8 +111,138 @@ def test_doctor_without_the_library_says_what_to_install(tmp_path):
     assert status == 1
     assert list(advice(found)) == ["ai-edge-litert", "library"]
     assert "pip install 'ai-edge-litert>=2.1.6'" in found["ai-edge-litert"].advice
-    assert "the package ai_edge_litert is not installed" in found["library"].advice
+    assert "ai-edge-litert is not installed" in found["library"].advice
     assert found["backend"].value == "none: no model can be run"
+
+
+FREE_THREADED = """
+import sysconfig
+get_config_var = sysconfig.get_config_var
+sysconfig.get_config_var = lambda name: 1 if name == "Py_GIL_DISABLED" else get_config_var(name)
+"""
+SYSTEM = """
+import platform
+platform.machine = lambda: {machine!r}
+platform.libc_ver = lambda *args: {libc!r}
+"""
+
+
+def test_doctor_of_free_threaded_python_says_which_library_there_is(tmp_path):
+    status, found = run_doctor(tmp_path, "ai_edge_litert", "ai-edge-litert", FREE_THREADED)
+    assert status == 1
+    assert list(advice(found)) == ["library"]
+    assert found["library"].advice.endswith("free-threaded Python: pip install litert-lm-api")
+    missing = "not installed (it has no wheel for free-threaded Python)"
+    assert found["ai-edge-litert"].value == missing
+    assert found["Python"].value.endswith("(CPython, free-threaded)")
+
+
+def test_doctor_on_32_bit_arm_says_what_runs_models(tmp_path):
+    setup = SYSTEM.format(machine="armv7l", libc=("glibc", "2.36"))
+    status, found = run_doctor(tmp_path, "ai_edge_litert", "ai-edge-litert", setup)
+    assert status == 1
+    assert list(advice(found)) == ["library"]
+    assert "no package has a library for 32-bit ARM" in found["library"].advice
+    assert "pip install tflite-runtime" in found["library"].advice
+    assert found["ai-edge-litert"].value == "not installed (it has no wheel for armv7l)"
+    assert found["tflite-runtime"].value.startswith("not installed (the reference backend where")
+
+
+def test_doctor_without_glibc_says_what_is_built_for_it(tmp_path):
+    setup = SYSTEM.format(machine="x86_64", libc=("", ""))
+    status, found = run_doctor(tmp_path, "ai_edge_litert", "ai-edge-litert", setup)
+    assert status == 1
+    assert list(advice(found)) == ["library", "C library"]
+    assert found["ai-edge-litert"].value == "not installed (its wheels are built for glibc)"
+    assert "LITERT_LIBRARY" in found["library"].advice
+    assert found["C library"].value == "not known"
+
+
+def test_doctor_with_an_old_c_library_on_arm_says_what_helps(tmp_path):
+    setup = SYSTEM.format(machine="aarch64", libc=("glibc", "2.31"))
+    _, found = run_doctor(tmp_path, "ai_edge_litert", "ai-edge-litert", setup)
+    assert "ai-edge-litert's library needs glibc 2.34" in found["C library"].advice
+    assert "pip install litert-lm-api" in found["C library"].advice
+
+
+def test_doctor_with_an_old_c_library_is_content_where_the_library_loads(tmp_path):
+    setup = SYSTEM.format(machine="aarch64", libc=("glibc", "2.31"))
+    status, found = run_doctor(tmp_path, setup=setup)
+    assert (status, advice(found)) == (0, {})
+    assert found["C library"].value == "glibc 2.31"
+
+
+def test_doctor_with_the_library_of_litert_lm_says_why(tmp_path):
+    real = litert.library_info().path
+    for name, file in (("ai_edge_litert", "libLiteRt.so"), ("litert_lm", "liblitert-lm.so")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").touch()
+        (tmp_path / name / file).write_text("this is no library\n")
+    library = tmp_path / "litert_lm" / "liblitert-lm.so"
+    library.unlink()
+    library.symlink_to(real)
+    status, found = run_doctor(tmp_path)
+    assert (status, advice(found)) == (0, {})
+    assert found["library path"].value == str(library)
+    assert found["library package"].value == "litert-lm-api"
+    start = "litert-lm-api's, since ai-edge-litert's does not load: "
+    assert found["library choice"].value.startswith(start)
+    assert found["backend"].value == "native (the default)"
+
+
+def test_doctor_with_a_library_that_is_damaged_says_to_reinstall(tmp_path):
+    (tmp_path / "ai_edge_litert").mkdir()
+    (tmp_path / "ai_edge_litert" / "__init__.py").touch()
+    (tmp_path / "ai_edge_litert" / "libLiteRt.so").write_text("this is no library\n")
+    status, found = run_doctor(tmp_path, "litert_lm")
+    assert status == 1
+    assert found["library"].value == "does not load"
+    assert "pip install --force-reinstall 'ai-edge-litert" in found["library"].advice
+
+
+def test_doctor_names_the_wheel(monkeypatch):
+    monkeypatch.setattr(litert.doctor.packages, "package_version", {"litert-native": "1.2.3"}.get)
+    monkeypatch.setattr(litert.doctor.packages, "wheel_tags", lambda: ["py3-none-any"])
+    own, *_ = litert.doctor.packages.examine_packages()
+    assert own.value == "1.2.3 (wheel py3-none-any)"
+
+
+def test_doctor_with_the_pure_wheel_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(litert.installation, "_FOLDER", tmp_path)
+    monkeypatch.setattr(litert.installation, "wheel_tags", lambda: ["py3-none-any"])
+    monkeypatch.setitem(sys.modules, "litert._extension", None)
+    litert.installation.explain_missing_extension.cache_clear()
+    finding = litert.doctor.core._examine_extension()
+    litert.installation.explain_missing_extension.cache_clear()
+    assert finding.value == "not installed"
+    assert finding.advice.startswith("this is the pure-Python wheel of litert-native")
+
+
+def test_doctor_is_content_with_the_reference_where_no_library_can_be(monkeypatch):
+    def find_no_library() -> str:
+        raise litert.LibraryError("no LiteRT library was found")
+
+    facts = {"library_error": "none", "backend": "reference", "reason": "none", "is_right": True}
+    monkeypatch.setattr(litert.doctor.core, "find_library", find_no_library)
+    monkeypatch.setattr(litert.doctor.core, "try_core", lambda: Trial(facts))
+    monkeypatch.setattr(litert.doctor.core, "obstacle_to_litert", lambda: "it has no wheel")
+    found = {finding.name: finding for finding in litert.doctor.core.examine_core(False)}
+    assert (found["library"].value, found["library"].advice) == ("not found", "")
+    assert found["backend"].value == "reference (none)"
+
+
+def test_doctor_tells_the_accelerators():
+    found = {
+        finding.name: finding.value for finding in litert.doctor.machine.examine_accelerators()
+    }
+    unused = "not used by this release"
+    assert found == {"cpu": "XNNPACK", "gpu": unused, "npu": unused}
+
+
+def test_doctor_says_that_python_is_32_bit(monkeypatch):
+    monkeypatch.setattr(litert.doctor.machine, "is_32_bit", lambda: True)
+    found = {finding.name: finding for finding in litert.doctor.machine.examine_machine(True)}
+    assert found["system"].value.endswith(" (32-bit Python)")
 
 
 def test_doctor_without_numpy_says_what_to_install(tmp_path):
@@ -128,9 +268,9 @@ def test_doctor_without_an_optional_package_is_content(tmp_path):
 @pytest.mark.parametrize("name", ["tokenizers", "sentencepiece", "minijinja"])
 def test_doctor_says_what_language_models_lose_without_a_package(monkeypatch, name):
     monkeypatch.setattr(
-        litert.doctor, "package_version", lambda asked: None if asked == name else "99"
+        litert.doctor.packages, "package_version", lambda asked: None if asked == name else "99"
     )
-    found = {finding.name: finding for finding in litert.doctor._examine_packages()}
+    found = {finding.name: finding for finding in litert.doctor.packages.examine_packages()}
     assert found[name].value.startswith("not installed (language models ")
     assert found[name].value.endswith("pip install 'litert-native[llm]')")
     assert found[name].advice == ""
@@ -138,11 +278,11 @@ def test_doctor_says_what_language_models_lose_without_a_package(monkeypatch, na
 
 def test_doctor_tells_the_size_of_the_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("LITERT_CACHE_DIR", str(tmp_path / "cache"))
-    empty = {finding.name: finding.value for finding in litert.doctor._examine_cache()}
+    empty = {finding.name: finding.value for finding in litert.doctor.settings.examine_cache()}
     (tmp_path / "cache").mkdir()
     for number in range(2):
         (tmp_path / "cache" / f"weights-{number}.weights").write_bytes(bytes(700_000))
-    full = {finding.name: finding.value for finding in litert.doctor._examine_cache()}
+    full = {finding.name: finding.value for finding in litert.doctor.settings.examine_cache()}
     assert empty == {"folder": str(tmp_path / "cache"), "kept": "nothing"}
     assert full["kept"].startswith("weights of 2 models, 1.4 MB")
 
@@ -150,7 +290,7 @@ def test_doctor_tells_the_size_of_the_cache(monkeypatch, tmp_path):
 def test_doctor_judges_a_cache_folder_that_is_none(monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("LITERT_CACHE_DIR", str(tmp_path / "file" / "cache"))
-    folder, _ = litert.doctor._examine_cache()
+    folder, _ = litert.doctor.settings.examine_cache()
     assert f"{tmp_path / 'file'} is no folder that can be written to" in folder.advice
     assert "set LITERT_CACHE_DIR" in folder.advice
 
@@ -182,7 +322,7 @@ def test_doctor_shows_a_choice_that_is_no_problem(tmp_path):
 def test_doctor_survives_a_library_that_ends_the_process(monkeypatch):
     def end_with(number: int) -> dict[str, Finding]:
         script = f"import os; os.kill(os.getpid(), {number})"
-        monkeypatch.setattr(litert.doctor, "_TRIAL", script)
+        monkeypatch.setattr(litert.doctor.trial, "_SCRIPT", script)
         return {finding.name: finding for finding in examine()}
 
     found = end_with(signal.SIGILL)
@@ -193,9 +333,18 @@ def test_doctor_survives_a_library_that_ends_the_process(monkeypatch):
     assert found["backend"].value == "none: no model can be run"
 
 
+def test_doctor_names_the_signal_though_something_else_is_wrong(monkeypatch):
+    facts = {"library_error": "none"}
+    trial = Trial(facts, "the library ended its process with SIGSEGV", was_ended=True)
+    monkeypatch.setattr(litert.doctor.core, "try_core", lambda: trial)
+    monkeypatch.setenv("LITERT_LIBRARY", "/nowhere.so")
+    found = {finding.name: finding for finding in litert.doctor.core.examine_core(True)}
+    assert found["backend"].advice == "the library ended its process with SIGSEGV"
+
+
 def test_doctor_survives_a_library_that_hangs(monkeypatch):
-    monkeypatch.setattr(litert.doctor, "_TRIAL", "import time; time.sleep(60)")
-    monkeypatch.setattr(litert.doctor, "_TRIAL_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(litert.doctor.trial, "_SCRIPT", "import time; time.sleep(60)")
+    monkeypatch.setattr(litert.doctor.trial, "_TIMEOUT_S", 0.5)
     found = {finding.name: finding for finding in examine()}
     assert "did not run within" in found["library"].advice
 
@@ -205,9 +354,9 @@ def test_doctor_survives_a_library_that_hangs(monkeypatch):
 )
 def test_doctor_compares_versions(monkeypatch, version, is_too_old):
     monkeypatch.setattr(
-        litert.doctor, "package_version", {"ai-edge-litert": version, "numpy": "2.0.0"}.get
+        litert.doctor.packages, "package_version", {"ai-edge-litert": version, "numpy": "2.0.0"}.get
     )
-    found = {finding.name: finding for finding in litert.doctor._examine_packages()}
+    found = {finding.name: finding for finding in litert.doctor.packages.examine_packages()}
     assert bool(found["ai-edge-litert"].advice) == is_too_old
 
 
@@ -225,7 +374,7 @@ def test_command_prints_within_the_columns(capsys):
     ("cpuinfo", "model", "features"),
     [
         ("model name\t: Some CPU\nflags\t\t: fpu sse2 avx2 fma\n", "Some CPU", "sse2 fma avx2"),
-        ("Features\t: fp asimd crc32\n\nModel\t\t: A Board\n", "A Board", "asimd"),
+        ("Features\t: fp asimd crc32\n\nModel\t\t: A Board\n", "A Board", "asimd crc32"),
     ],
 )
 def test_cpuinfo_is_read(monkeypatch, cpuinfo, model, features):

@@ -62,6 +62,11 @@ def test_asking_for_the_library_imports_nothing_of_its_package() -> None:
     assert not [name for name in modules if name.startswith("ai_edge_litert")]
 
 
+def test_asking_for_the_library_reads_no_metadata() -> None:
+    modules = modules_after("import litert; litert.library_info()")
+    assert modules.isdisjoint({"importlib.metadata", "litert.installation", "litert.system"})
+
+
 def test_unknown_name_is_an_attribute_error() -> None:
     script = """
 import litert

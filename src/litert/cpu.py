@@ -7,11 +7,13 @@ import platform
 import re
 from pathlib import Path
 
-# What XNNPACK has kernels for, by the names of /proc/cpuinfo.
+# What XNNPACK has kernels for and what litert-lm-api's library needs, as /proc/cpuinfo names it.
 _FEATURES = (
-    *("sse2", "ssse3", "sse4_1", "avx", "f16c", "fma", "avx2", "avx_vnni", "avx512f"),
-    *("avx512bw", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8"),
-    *("neon", "asimd", "fphp", "asimdhp", "asimddp", "i8mm", "bf16", "sve", "sve2", "sme", "sme2"),
+    *("sse2", "ssse3", "sse4_1", "sse4_2", "popcnt", "aes", "pclmulqdq", "avx", "f16c", "fma"),
+    *("avx2", "avx_vnni", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16", "avx512_fp16"),
+    *("amx_tile", "amx_int8"),
+    *("neon", "asimd", "sha2", "crc32", "atomics", "fphp", "asimdhp", "asimdrdm", "lrcpc"),
+    *("asimddp", "i8mm", "bf16", "sve", "sve2", "sme", "sme2"),
 )
 _CGROUP = Path("/sys/fs/cgroup")
 

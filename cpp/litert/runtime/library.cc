@@ -5,10 +5,14 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
 #include <mutex>
 #include <string_view>
+#include <system_error>
+#include <vector>
 
+#include "litert/runtime/cpu_features.h"
 #include "litert/runtime/import_patch.h"
 #include "litert/runtime/status.h"
 
@@ -32,6 +36,25 @@ Function resolve(void* handle, const char* symbol, const std::string& path) {
                           "'ai-edge-litert>=2.1.6'");
   }
   return reinterpret_cast<Function>(address);
+}
+
+// Refuses litert-lm-api's library on a CPU that lacks what it was compiled for. This has to be
+// before dlopen: the library itself checks when it is loaded, and ends the process with SIGILL.
+void check_cpu(const std::string& path) {
+  std::error_code error;
+  const std::filesystem::path resolved = std::filesystem::canonical(path, error);
+  if (error || resolved.filename().string().find("liblitert-lm") == std::string::npos) {
+    return;  // a file that is missing is dlopen's to name
+  }
+  std::string names;
+  for (const std::string_view name : lacking_features()) {
+    names.append(names.empty() ? "" : ", ").append(name);
+  }
+  if (!names.empty()) {
+    throw StatusError(kDynamicLoading,
+                      "cannot load " + path + ": it is compiled for CPUs with " + names +
+                          ", which this CPU lacks; ai-edge-litert's library needs none of that");
+  }
 }
 
 // The symbols that each release added tell it apart.
@@ -81,6 +104,7 @@ const Library& open_library(const std::string& path) {
     throw StatusError(kDynamicLoading, "cannot load " + path + ": " + present->path +
                                            " is already in use in this process");
   }
+  check_cpu(path);
   void* const handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | own_symbols_first());
   if (handle == nullptr) {
     const char* const reason = dlerror();

@@ -62,8 +62,9 @@ struct Library {
 };
 
 // Opens the library at `path` and makes it the one of this process. Throws StatusError 502 with the
-// loader's own text if it does not load, or naming the first missing symbol. Opening the same path
-// again does nothing; another path once one is open is refused.
+// loader's own text if it does not load, naming the first missing symbol, or naming what this CPU
+// lacks of what the library was compiled for. Opening the same path again does nothing; another
+// path once one is open is refused.
 const Library& open_library(const std::string& path);
 
 // Whether open_library has succeeded.

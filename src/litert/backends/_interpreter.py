@@ -55,9 +55,9 @@ def import_interpreter() -> ModuleType:
                 raise LibraryError(f"{name} cannot be imported: {err}") from err
         except (ImportError, OSError) as err:
             raise LibraryError(f"{name} cannot be imported: {err}") from err
-    raise LibraryError(
-        "the reference backend needs ai-edge-litert: pip install 'ai-edge-litert>=2.1.6'"
-    )
+    from litert.system import how_to_get_interpreter
+
+    raise LibraryError(f"the reference backend needs {how_to_get_interpreter()}")
 
 
 def make_interpreter(source: str | bytes, options: CpuOptions) -> Any:

@@ -92,7 +92,9 @@ def _open_native(
     source: str | bytes, options: CpuOptions, release_gil: bool | None
 ) -> BackendModel:
     if NativeModel is None:
-        raise LibraryError(f"the extension module litert._native does not load: {_no_extension}")
+        from litert.installation import explain_missing_extension
+
+        raise LibraryError(explain_missing_extension(_no_extension))
     try:
         return NativeModel.open(source, options, release_gil)
     except FileFormatError:

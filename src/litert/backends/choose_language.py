@@ -72,7 +72,9 @@ def _open_native(
     try:
         from litert.backends.native_language import NativeLanguageModel
     except ImportError as err:
-        raise LibraryError(f"the extension module litert._native does not load: {err}") from err
+        from litert.installation import explain_missing_extension
+
+        raise LibraryError(explain_missing_extension(str(err))) from err
     return NativeLanguageModel.open(file, options, cache_folder, context_length)
 
 
