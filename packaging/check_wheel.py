@@ -21,6 +21,8 @@ REQUIRED = [
 ]
 SUFFIXES = {".json", ".litertlm", ".md", ".npz", ".py", ".pyi", ".so", ".tflite", ".typed"}
 NUM_LICENSES = 3
+# By e_machine of the ELF header.
+PROCESSORS = {40: "armv7l", 62: "x86_64", 183: "aarch64"}
 
 
 def find_faults(path: Path) -> list[str]:
@@ -39,12 +41,29 @@ def find_faults(path: Path) -> list[str]:
     num_licenses = sum("/licenses/" in name for name in metadata)
     if num_licenses != NUM_LICENSES:
         faults.append(f"{num_licenses} licences in place of {NUM_LICENSES}")
-    if len(extensions) != 1:
-        faults.append(f"one extension module is expected, found {extensions}")
-    faults += [f"{name} is not stripped" for name, data in binaries.items() if b".symtab\0" in data]
+    faults += _find_extension_faults(path.name, binaries)
     size_bytes = path.stat().st_size
     if size_bytes > MAX_SIZE_BYTES:
         faults.append(f"{size_bytes} bytes are more than {MAX_SIZE_BYTES}")
+    return faults
+
+
+def _find_extension_faults(wheel_name: str, binaries: dict[str, bytes]) -> list[str]:
+    """Compare the extension modules of a wheel with its tag."""
+    _, _, python, abi, platforms = wheel_name.removesuffix(".whl").split("-")
+    if python == "py3":
+        return [f"{name} does not belong into a wheel for every Python" for name in binaries]
+    if len(binaries) != 1:
+        return [f"one extension module is expected, found {sorted(binaries)}"]
+    ((name, data),) = binaries.items()
+    faults = []
+    if b".symtab\0" in data:
+        faults.append(f"{name} is not stripped")
+    if f".cpython-{abi.removeprefix('cp')}-" not in name:
+        faults.append(f"{name} is not for {abi}")
+    machine = int.from_bytes(data[18:20], "little")
+    if not all(platform.endswith(PROCESSORS[machine]) for platform in platforms.split(".")):
+        faults.append(f"{name} is for {PROCESSORS[machine]}, not for {platforms}")
     return faults
 
 

@@ -1,10 +1,11 @@
 """Show that an installed wheel works: the sample model, alike on both backends.
 
-Needs nothing but the wheel and what it depends on.
+Needs nothing but the wheel and what it depends on. Free-threaded Python has no reference backend.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 
@@ -18,12 +19,14 @@ def main() -> int:
     """Run the sample model on both backends; return 0 if all is well."""
     images, labels = load_digits()
     outputs = {}
-    for backend in ("native", "reference"):
+    has_reference = importlib.util.find_spec("ai_edge_litert") is not None
+    for backend in ("native", "reference") if has_reference else ("native",):
         with litert.Model(digits_model_path(), backend=backend) as model:
             if model.backend != backend:
                 raise AssertionError(f"{backend}: {model.backend_reason}")
             outputs[backend] = [next(iter(model.run(image[None]).values())) for image in images]
-    np.testing.assert_array_equal(outputs["native"], outputs["reference"])
+    for output in outputs.values():
+        np.testing.assert_array_equal(outputs["native"], output)
     num_right = sum(
         int(output.argmax()) == label
         for output, label in zip(outputs["native"], labels, strict=True)
