@@ -52,7 +52,8 @@ class Trial:
 def try_core() -> Trial:
     """Run the sample model in a new process that sees the same packages."""
     package_folder = Path(__file__).resolve().parents[2]
-    paths = [str(package_folder), os.environ.get("PYTHONPATH", "")]
+    # Behind what the user put there: it may hold another library's package as well.
+    paths = [os.environ.get("PYTHONPATH", ""), str(package_folder)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
     try:
         done = subprocess.run(
