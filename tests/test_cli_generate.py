@@ -237,9 +237,10 @@ def test_second_interrupt_raises():
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.01)
 
+    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt, match=r"^$"), on_interrupt(lambda: None):
         press_twice()
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_interrupt_calls_while_the_main_thread_is_in_a_library():
