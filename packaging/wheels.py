@@ -76,7 +76,10 @@ class Target:
             # Not by markers: a 32-bit Python over a 64-bit kernel calls its machine aarch64.
             return ["tflite-runtime>=2.14", "numpy<2"] if self.python == "3.11" else []
         # ai-edge-litert has no wheels for free-threaded Python, and no marker can say so.
-        return ["litert-lm-api>=0.17"] if self.is_free_threaded else None
+        if not self.is_free_threaded:
+            return None
+        # NumPy has no wheels for 3.13t any more from 2.5 on; pip would compile it.
+        return ["litert-lm-api>=0.17", *(["numpy<2.5"] if self.python == "3.13t" else [])]
 
 
 TARGETS = [
