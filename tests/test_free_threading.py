@@ -10,8 +10,7 @@ import subprocess
 import sys
 import sysconfig
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,9 @@ import numpy.typing as npt
 import pytest
 
 import litert
+from in_threads import NUM_THREADS, in_threads
 from litert.samples import speller_model_path
 
-NUM_THREADS = 8
 NUM_ROUNDS = 50 if os.environ.get("LITERT_TEST_FULL") == "1" else 3
 
 GREEDY: dict[str, Any] = {"temperature": 0.0, "ignore_eos": True, "max_tokens": 12}
@@ -48,18 +47,6 @@ def add(data: Path) -> Iterator[litert.Model]:
 def speller() -> Iterator[litert.LanguageModel]:
     with litert.LanguageModel(speller_model_path(), num_threads=1, weight_cache=None) as model:
         yield model
-
-
-def in_threads(work: Callable[[int], object], num_threads: int = NUM_THREADS) -> list[Any]:
-    """Call ``work(number)`` in threads that start together; return the results."""
-    barrier = threading.Barrier(num_threads)
-
-    def start(number: int) -> object:
-        barrier.wait()
-        return work(number)
-
-    with ThreadPoolExecutor(num_threads) as pool:
-        return list(pool.map(start, range(num_threads)))
 
 
 def full(value: float) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,22 +14,9 @@ import numpy.typing as npt
 import pytest
 
 import litert
-
-NUM_THREADS = 8
+from in_threads import NUM_THREADS, in_threads
 
 Array = npt.NDArray[Any]
-
-
-def in_threads(work: Callable[[int], object], num_threads: int = NUM_THREADS) -> list[Any]:
-    """Call ``work(number)`` in threads that start together; return the results."""
-    barrier = threading.Barrier(num_threads)
-
-    def start(number: int) -> object:
-        barrier.wait()
-        return work(number)
-
-    with ThreadPoolExecutor(num_threads) as pool:
-        return list(pool.map(start, range(num_threads)))
 
 
 def mlp_input(number: int) -> Array:
