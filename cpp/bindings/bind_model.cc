@@ -39,10 +39,16 @@ std::shared_ptr<const FileMapping> borrow_buffer(const py::buffer& source) {
       info);
 }
 
+// What a model is compiled with, and for.
+struct CompileRequest {
+  runtime::EnvironmentOptions environment;
+  runtime::CompileOptions options;
+};
+
 std::shared_ptr<CompiledModel> compile(const std::shared_ptr<const FileMapping>& mapping,
-                                       int num_threads, bool use_xnnpack) {
+                                       const CompileRequest& request) {
   std::shared_ptr<CompiledModel> compiled = CompiledModel::compile(
-      Model::load(mapping), {.num_threads = num_threads, .use_xnnpack = use_xnnpack});
+      Model::load(mapping, runtime::Environment::shared(request.environment)), request.options);
   // Freeing packed weights takes long: whoever drops the model last does it without the GIL.
   CompiledModel* const address = compiled.get();
   return {address, [owner = std::move(compiled)](CompiledModel*) mutable {
@@ -53,6 +59,34 @@ std::shared_ptr<CompiledModel> compile(const std::shared_ptr<const FileMapping>&
               owner.reset();
             }
           }};
+}
+
+void bind_compile_request(py::module_& module) {
+  py::class_<CompileRequest>(module, "CompileRequest", py::is_final())
+      .def(py::init([](int num_threads, bool use_xnnpack, bool enable_profiling, int accelerators,
+                       const std::string& gpu_folder, const std::string& compiler_folder,
+                       const std::string& dispatch_folder,
+                       const std::vector<std::pair<std::string, std::string>>& texts) {
+             CompileRequest request{
+                 .environment = {.accelerators = accelerators | kLiteRtHwAcceleratorCpu,
+                                 .gpu_folder = gpu_folder,
+                                 .compiler_folder = compiler_folder,
+                                 .dispatch_folder = dispatch_folder},
+                 .options = {.accelerators = accelerators,
+                             .num_threads = num_threads,
+                             .use_xnnpack = use_xnnpack,
+                             .enable_profiling = enable_profiling}};
+             for (const auto& [identifier, toml] : texts) {
+               request.options.accelerator_options.push_back({identifier, toml});
+             }
+             return request;
+           }),
+           py::arg("num_threads"), py::arg("use_xnnpack"), py::kw_only(),
+           py::arg("enable_profiling") = false,
+           py::arg("accelerators") = static_cast<int>(kLiteRtHwAcceleratorCpu),
+           py::arg("gpu_folder") = "", py::arg("compiler_folder") = "",
+           py::arg("dispatch_folder") = "",
+           py::arg("accelerator_options") = std::vector<std::pair<std::string, std::string>>());
 }
 
 py::object describe_quantization(const runtime::SlotQuantization& quantization) {
@@ -104,22 +138,23 @@ void close(CompiledModel& compiled) {
 }  // namespace
 
 void bind_model(py::module_& module) {
+  bind_compile_request(module);
   py::class_<CompiledModel, std::shared_ptr<CompiledModel>>(module, "CompiledModel", py::is_final())
       .def_static(
           "from_file",
-          [](const std::string& path, int num_threads, bool use_xnnpack) {
+          [](const std::string& path, const CompileRequest& request) {
             const GilRelease released;
-            return compile(FileMapping::open(path), num_threads, use_xnnpack);
+            return compile(FileMapping::open(path), request);
           },
-          py::arg("path"), py::arg("num_threads"), py::arg("use_xnnpack"))
+          py::arg("path"), py::arg("request"))
       .def_static(
           "from_buffer",
-          [](const py::buffer& source, int num_threads, bool use_xnnpack) {
+          [](const py::buffer& source, const CompileRequest& request) {
             const std::shared_ptr<const FileMapping> mapping = borrow_buffer(source);
             const GilRelease released;
-            return compile(mapping, num_threads, use_xnnpack);
+            return compile(mapping, request);
           },
-          py::arg("source"), py::arg("num_threads"), py::arg("use_xnnpack"))
+          py::arg("source"), py::arg("request"))
       .def("describe_signatures", &describe_signatures)
       .def(
           "input_types",
@@ -166,6 +201,11 @@ void bind_model(py::module_& module) {
           },
           py::arg("signature"), py::arg("shapes"), py::arg("release_gil"), py::arg("input_dtypes"),
           py::arg("output_dtypes"))
+      .def_property_readonly("log", &CompiledModel::log)
+      .def("registered_accelerators",
+           [](const CompiledModel& compiled) {
+             return static_cast<int>(compiled.model().environment().registered());
+           })
       .def("cancel", &CompiledModel::cancel)
       .def("close", &close);
 }

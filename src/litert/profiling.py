@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -86,7 +87,10 @@ def profile_operators(
     from litert.library import load_library
 
     load_library()
-    compiled = _native.compile_with_profiling(path, cpu.num_threads, cpu.kernels == "xnnpack")
+    request = _native.CompileRequest(
+        cpu.num_threads, cpu.kernels == "xnnpack", enable_profiling=True
+    )
+    compiled = _native.CompiledModel.from_file(os.fsencode(path), request)
     try:
         return _profile(compiled, inputs, signature, num_runs, num_warmup_runs)
     finally:

@@ -33,7 +33,8 @@ BoundRun::BoundRun(std::shared_ptr<CompiledModel> compiled, size_t signature,
   output_shapes_ = compiled_->output_shapes(signature_, /*update_allocation=*/false);
   bind_all(std::move(given));
   const std::vector<Slot>& outputs = this->signature().outputs;
-  may_keep_inputs_ = keeps_inputs_bound() &&
+  // An accelerator's delegate copies from what it is given in the call.
+  may_keep_inputs_ = keeps_inputs_bound() && !compiled_->is_accelerated() &&
                      std::none_of(outputs.begin(), outputs.end(),
                                   [](const Slot& output) { return output.input_alias >= 0; });
   collect_buffers();
@@ -99,13 +100,15 @@ void BoundRun::run() {
     compiled_->check_run(status, "run the model");
   }
   if (!is_checked_) {
-    check_first_run();
+    check_outputs();
   }
 }
 
-// A second net under check_graph: an output that turns out to have another shape than was told was
-// not written where we look, or written past its end.
-void BoundRun::check_first_run() {
+// After the first run, and after each one with custom kernels, whose failures the library ignores.
+// Also a second net under check_graph: an output that turns out to have another shape than was told
+// was not written where we look, or written past its end.
+void BoundRun::check_outputs() {
+  compiled_->check_run(kLiteRtStatusOk, "run the model");
   const bool is_intact = std::all_of(outputs_.begin(), outputs_.end(), [](const Binding& output) {
     return output.memory == nullptr || output.memory->is_intact();
   });
@@ -116,7 +119,7 @@ void BoundRun::check_first_run() {
                       "an output has another shape than the library told before the run; open the "
                       "model with backend='reference'");
   }
-  is_checked_ = true;
+  is_checked_ = !compiled_->has_custom_kernels();
 }
 
 void BoundRun::bind_input(size_t slot, std::shared_ptr<TensorMemory> memory) {

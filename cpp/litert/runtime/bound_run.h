@@ -52,7 +52,7 @@ class BoundRun {
                                     std::shared_ptr<TensorMemory> memory);
   void bind_all(GivenMemory given);
   void collect_buffers();
-  void check_first_run();
+  void check_outputs();
 
   std::shared_ptr<CompiledModel> compiled_;
   const Library& api_;

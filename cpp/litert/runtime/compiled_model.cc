@@ -1,12 +1,15 @@
 #include "litert/runtime/compiled_model.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "litert/runtime/environment.h"
 #include "litert/runtime/status.h"
 #include "litert/runtime/stderr_capture.h"
+#include "litert/runtime/stdout_capture.h"
 
 namespace litert_native::runtime {
 namespace {
@@ -15,8 +18,8 @@ constexpr int kInvalidArgument = 1;
 constexpr int kRuntimeFailure = 3;
 constexpr int kCancelled = 100;
 
-// Options reach the library as TOML text, of which it ignores every key that it does not know: this
-// is the only place that writes any.
+// Options reach the library as TOML text, of which it ignores every key that it does not know.
+// Those of the CPU and of the runtime are written here.
 void add_toml(LiteRtOptions options, const char* identifier, const std::string& text) {
   LiteRtOpaqueOptions raw = nullptr;
   char* const payload = ::strdup(text.c_str());
@@ -47,7 +50,7 @@ OptionsHandle make_options(const CompileOptions& options) {
   LiteRtOptions raw = nullptr;
   check(library().create_options(&raw), "create options");
   OptionsHandle created(raw);
-  check(library().set_options_hardware_accelerators(raw, kLiteRtHwAcceleratorCpu), "set options");
+  check(library().set_options_hardware_accelerators(raw, options.accelerators), "set options");
   std::string cpu = "num_threads = " + std::to_string(options.num_threads) + "\nkernel_mode = \"" +
                     (options.use_xnnpack ? "xnnpack" : "builtin") + "\"\n";
   if (options.weight_cache_descriptor >= 0) {
@@ -72,23 +75,49 @@ OptionsHandle make_options(const CompileOptions& options) {
     runtime += "selected_signature_keys = " + to_toml(options.selected_signatures) + "\n";
   }
   add_toml(raw, "runtime_options_string", runtime);
+  for (const AcceleratorOptions& accelerator : options.accelerator_options) {
+    add_toml(raw, accelerator.identifier.c_str(), accelerator.toml);
+  }
+  for (const std::shared_ptr<CustomKernel>& kernel : options.custom_kernels) {
+    kernel->add_to(raw);
+  }
   return created;
+}
+
+void rethrow_failures(const std::vector<std::shared_ptr<CustomKernel>>& kernels) {
+  for (const std::shared_ptr<CustomKernel>& kernel : kernels) {
+    kernel->rethrow_failure();
+  }
 }
 
 }  // namespace
 
 std::shared_ptr<CompiledModel> CompiledModel::compile(std::shared_ptr<const Model> model,
                                                       const CompileOptions& options) {
-  const ForkGuard guard;
+  std::optional<ForkGuard> guard;
+  if (options.custom_kernels.empty()) {
+    guard.emplace();  // a kernel may wait for what the forking thread has
+  }
+  std::optional<VerboseLog> verbose;
+  std::optional<StdoutCapture> quiet;
+  if (options.accelerators != kLiteRtHwAcceleratorCpu) {
+    verbose.emplace();
+    quiet.emplace();
+  }
   const StderrCapture capture;
   const OptionsHandle compile_options = make_options(options);
   LiteRtCompiledModel raw = nullptr;
-  const LiteRtStatus status =
-      library().create_compiled_model(environment(), model->handle(), compile_options.get(), &raw);
+  const LiteRtStatus status = library().create_compiled_model(
+      model->environment().handle(), model->handle(), compile_options.get(), &raw);
   CompiledModelHandle handle(raw);
+  rethrow_failures(options.custom_kernels);
   check(status, "compile the model", capture.text());
   std::shared_ptr<CompiledModel> compiled =
-      std::make_shared<CompiledModel>(std::move(model), std::move(handle));
+      std::make_shared<CompiledModel>(std::move(model), options, std::move(handle));
+  if (compiled->is_accelerated()) {
+    // Delegates report what they do not take as errors of the graph.
+    compiled->log_ = capture.all_text() + compiled->take_messages();
+  }
   const size_t num_prepared = options.prepares_all ? compiled->model().signatures().size() : 0;
   for (size_t i = 0; i < num_prepared; ++i) {
     (void)compiled->output_shapes(i, /*update_allocation=*/true);
@@ -96,23 +125,31 @@ std::shared_ptr<CompiledModel> CompiledModel::compile(std::shared_ptr<const Mode
   return compiled;
 }
 
-CompiledModel::CompiledModel(std::shared_ptr<const Model> model, CompiledModelHandle handle)
-    : model_(std::move(model)), handle_(std::move(handle)) {
+CompiledModel::CompiledModel(std::shared_ptr<const Model> model, const CompileOptions& options,
+                             CompiledModelHandle handle)
+    : model_(std::move(model)),
+      custom_kernels_(options.custom_kernels),
+      is_accelerated_(options.accelerators != kLiteRtHwAcceleratorCpu),
+      handle_(std::move(handle)) {
   for (const SignatureSpec& signature : model_->signatures()) {
     std::vector<Shape>& shapes = shapes_.emplace_back();
     for (const Slot& input : signature.inputs) {
       shapes.push_back(input.shape);
     }
   }
-  if (model_->facts().has_loops) {
+  if (model_->facts().has_loops || has_custom_kernels()) {
     // Asked for once per operator, so only where it can stop something.
-    check(library().set_cancellation_function(handle_.get(), &cancelled_,
-                                              [](void* flag) {
-                                                return static_cast<std::atomic<bool>*>(flag)->load(
-                                                    std::memory_order_relaxed);
-                                              }),
+    check(library().set_cancellation_function(
+              handle_.get(), this,
+              [](void* self) { return static_cast<CompiledModel*>(self)->must_stop(); }),
           "set the cancellation function");
   }
+}
+
+bool CompiledModel::must_stop() const {
+  return cancelled_.load(std::memory_order_relaxed) ||
+         std::any_of(custom_kernels_.begin(), custom_kernels_.end(),
+                     [](const auto& kernel) { return kernel->has_failed(); });
 }
 
 LiteRtCompiledModel CompiledModel::handle() const {
@@ -187,9 +224,11 @@ std::string CompiledModel::take_messages() {
 
 void CompiledModel::check_run(LiteRtStatus status, const std::string& what) {
   if (status == kLiteRtStatusOk) {
+    rethrow_failures(custom_kernels_);
     return;
   }
   const std::string messages = take_messages();
+  rethrow_failures(custom_kernels_);
   // The library answers a cancelled run with RuntimeFailure.
   if (cancelled_.load(std::memory_order_relaxed)) {
     throw StatusError(kCancelled, what + ": cancelled", messages);

@@ -1,4 +1,4 @@
-// A model compiled for the CPU, and what is bound to it now.
+// A model compiled for the CPU or an accelerator, and what is bound to it now.
 #pragma once
 
 #include <atomic>
@@ -7,12 +7,25 @@
 #include <string>
 #include <vector>
 
+#include "litert/runtime/custom_kernel.h"
 #include "litert/runtime/handle.h"
 #include "litert/runtime/model.h"
 
 namespace litert_native::runtime {
 
+// Options of an accelerator: TOML under the name that the library's parser looks for. It ignores
+// keys that it does not know, so whoever writes the text owns the list of those.
+struct AcceleratorOptions {
+  std::string identifier;
+  std::string toml;
+};
+
 struct CompileOptions {
+  // Where the model may run; more than the CPU needs an environment that has it.
+  LiteRtHwAcceleratorSet accelerators = kLiteRtHwAcceleratorCpu;
+  std::vector<AcceleratorOptions> accelerator_options = {};
+  // Kernels of operators that the library does not have; each of one compiled model alone.
+  std::vector<std::shared_ptr<CustomKernel>> custom_kernels = {};
   int num_threads = 1;
   bool use_xnnpack = true;
   bool enable_profiling = false;
@@ -42,7 +55,8 @@ class CompiledModel {
   static std::shared_ptr<CompiledModel> compile(std::shared_ptr<const Model> model,
                                                 const CompileOptions& options);
 
-  CompiledModel(std::shared_ptr<const Model> model, CompiledModelHandle handle);
+  CompiledModel(std::shared_ptr<const Model> model, const CompileOptions& options,
+                CompiledModelHandle handle);
   CompiledModel(const CompiledModel&) = delete;
   CompiledModel& operator=(const CompiledModel&) = delete;
 
@@ -51,6 +65,11 @@ class CompiledModel {
   [[nodiscard]] const SignatureSpec& signature(size_t index) const {
     return model_->signatures()[index];
   }
+
+  // Whether an accelerator may run some of it.
+  [[nodiscard]] bool is_accelerated() const { return is_accelerated_; }
+  // What the library said while it compiled for an accelerator, which no call tells; lines.
+  [[nodiscard]] const std::string& log() const { return log_; }
 
   // The rest needs the mutex.
 
@@ -75,8 +94,11 @@ class CompiledModel {
 
   // Takes the library's messages, lines separated by '\n'; empty where it has none.
   [[nodiscard]] std::string take_messages();
-  // Throws StatusError unless Ok, with the library's messages.
+  // Throws StatusError unless Ok, with the library's messages; what a custom kernel has thrown, if
+  // one has, whatever the status.
   void check_run(LiteRtStatus status, const std::string& what);
+  // Custom kernels fail without the library noticing, so every run has to be checked.
+  [[nodiscard]] bool has_custom_kernels() const { return !custom_kernels_.empty(); }
 
   // Asks a run under way to stop: graphs with loops stop at their next operator, others only before
   // they have started. Needs no mutex.
@@ -85,7 +107,12 @@ class CompiledModel {
   void clear_cancel() { cancelled_.store(false, std::memory_order_relaxed); }
 
  private:
+  [[nodiscard]] bool must_stop() const;
+
   std::shared_ptr<const Model> model_;
+  std::vector<std::shared_ptr<CustomKernel>> custom_kernels_;  // called until the handle is gone
+  bool is_accelerated_;
+  std::string log_;
   std::mutex mutex_;
   CompiledModelHandle handle_;
   std::vector<std::vector<Shape>> shapes_;  // in force, by signature; empty where unknown

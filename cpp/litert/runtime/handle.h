@@ -22,6 +22,7 @@ struct Destroy {
 template <typename T, auto Member>
 using Handle = std::unique_ptr<std::remove_pointer_t<T>, Destroy<Member>>;
 
+using EnvironmentHandle = Handle<LiteRtEnvironment, &Library::destroy_environment>;
 using ModelHandle = Handle<LiteRtModel, &Library::destroy_model>;
 using OptionsHandle = Handle<LiteRtOptions, &Library::destroy_options>;
 using OpaqueOptionsHandle = Handle<LiteRtOpaqueOptions, &Library::destroy_opaque_options>;

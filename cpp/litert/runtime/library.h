@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "litert/c/internal/litert_accelerator.h"
+#include "litert/c/internal/litert_accelerator_registration.h"
 #include "litert/c/litert_compiled_model.h"
 #include "litert/c/litert_environment.h"
 #include "litert/c/litert_model.h"
@@ -16,6 +18,10 @@
 // X(member, C function): all are in every supported version, 2.1.6 and later.
 #define LITERT_NATIVE_FUNCTIONS(X)                                                 \
   X(create_environment, LiteRtCreateEnvironment)                                   \
+  X(destroy_environment, LiteRtDestroyEnvironment)                                 \
+  X(get_num_accelerators, LiteRtGetNumAccelerators)                                \
+  X(get_accelerator, LiteRtGetAccelerator)                                         \
+  X(get_accelerator_hardware_support, LiteRtGetAcceleratorHardwareSupport)         \
   X(create_model_from_buffer, LiteRtCreateModelFromBuffer)                         \
   X(destroy_model, LiteRtDestroyModel)                                             \
   X(get_num_model_signatures, LiteRtGetNumModelSignatures)                         \
@@ -31,9 +37,11 @@
   X(create_opaque_options, LiteRtCreateOpaqueOptions)                              \
   X(destroy_opaque_options, LiteRtDestroyOpaqueOptions)                            \
   X(add_opaque_options, LiteRtAddOpaqueOptions)                                    \
+  X(add_custom_op_kernel, LiteRtAddCustomOpKernelOption)                           \
   X(create_compiled_model, LiteRtCreateCompiledModel)                              \
   X(destroy_compiled_model, LiteRtDestroyCompiledModel)                            \
   X(get_output_tensor_layouts, LiteRtGetCompiledModelOutputTensorLayouts)          \
+  X(is_fully_accelerated, LiteRtCompiledModelIsFullyAccelerated)                   \
   X(resize_input_tensor, LiteRtCompiledModelResizeInputTensorNonStrict)            \
   X(run_compiled_model, LiteRtRunCompiledModel)                                    \
   X(set_cancellation_function, LiteRtSetCompiledModelCancellationFunction)         \

@@ -125,7 +125,8 @@ std::string why_unsupported(const ModelFile& file, size_t index, const Signature
 
 }  // namespace
 
-std::shared_ptr<const Model> Model::load(std::shared_ptr<const FileMapping> mapping) {
+std::shared_ptr<const Model> Model::load(std::shared_ptr<const FileMapping> mapping,
+                                         std::shared_ptr<const Environment> environment) {
   const std::span<const std::byte> bytes = mapping->bytes();
   check_identifier(bytes);
   const ForkGuard guard;
@@ -134,7 +135,8 @@ std::shared_ptr<const Model> Model::load(std::shared_ptr<const FileMapping> mapp
   // From the buffer, never from the file: only this call verifies the flatbuffer, the others crash
   // on a damaged one (LiteRT issue 10080).
   const LiteRtStatus status = without_exceptions([&] {
-    return library().create_model_from_buffer(environment(), bytes.data(), bytes.size(), &raw);
+    return library().create_model_from_buffer(environment->handle(), bytes.data(), bytes.size(),
+                                              &raw);
   });
   ModelHandle handle(raw);
   if (status != kLiteRtStatusOk && status != kLiteRtStatusErrorUnsupported) {
@@ -159,13 +161,17 @@ std::shared_ptr<const Model> Model::load(std::shared_ptr<const FileMapping> mapp
     throw StatusError(kUnsupported, facts.unsupported, capture.text());
   }
   check(status, "load the model", capture.text());
-  return std::make_shared<const Model>(std::move(mapping), std::move(handle), file,
-                                       std::move(facts));
+  return std::make_shared<const Model>(std::move(mapping), std::move(environment),
+                                       std::move(handle), file, std::move(facts));
 }
 
-Model::Model(std::shared_ptr<const FileMapping> mapping, ModelHandle handle, const ModelFile& file,
-             GraphFacts facts)
-    : mapping_(std::move(mapping)), handle_(std::move(handle)), facts_(std::move(facts)) {
+Model::Model(std::shared_ptr<const FileMapping> mapping,
+             std::shared_ptr<const Environment> environment, ModelHandle handle,
+             const ModelFile& file, GraphFacts facts)
+    : mapping_(std::move(mapping)),
+      environment_(std::move(environment)),
+      handle_(std::move(handle)),
+      facts_(std::move(facts)) {
   if (file.subgraphs.empty()) {
     throw StatusError(kInvalidFlatbuffer, "damaged model: it has no subgraph");
   }

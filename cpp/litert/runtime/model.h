@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "litert/runtime/environment.h"
 #include "litert/runtime/file_mapping.h"
 #include "litert/runtime/graph_check.h"
 #include "litert/runtime/handle.h"
@@ -46,16 +47,19 @@ struct SignatureSpec {
 // Immutable. Keeps of the file what its signatures say; a graph can have many thousand tensors.
 class Model {
  public:
-  // Throws StatusError: 501 for damaged bytes, 5 with the reason for a valid model that the
-  // compiled model cannot run rightly.
-  static std::shared_ptr<const Model> load(std::shared_ptr<const FileMapping> mapping);
+  // What is compiled from it runs on the accelerators of `environment`. Throws StatusError: 501 for
+  // damaged bytes, 5 with the reason for a valid model that the compiled model cannot run rightly.
+  static std::shared_ptr<const Model> load(
+      std::shared_ptr<const FileMapping> mapping,
+      std::shared_ptr<const Environment> environment = Environment::cpu());
 
-  Model(std::shared_ptr<const FileMapping> mapping, ModelHandle handle, const ModelFile& file,
-        GraphFacts facts);
+  Model(std::shared_ptr<const FileMapping> mapping, std::shared_ptr<const Environment> environment,
+        ModelHandle handle, const ModelFile& file, GraphFacts facts);
   Model(const Model&) = delete;
   Model& operator=(const Model&) = delete;
 
   [[nodiscard]] LiteRtModel handle() const { return handle_.get(); }
+  [[nodiscard]] const Environment& environment() const { return *environment_; }
   [[nodiscard]] const std::vector<SignatureSpec>& signatures() const { return signatures_; }
   [[nodiscard]] const GraphFacts& facts() const { return facts_; }
   [[nodiscard]] const FileMapping& mapping() const { return *mapping_; }
@@ -64,6 +68,7 @@ class Model {
   [[nodiscard]] SignatureSpec read_signature(const ModelFile& file, size_t index) const;
 
   std::shared_ptr<const FileMapping> mapping_;
+  std::shared_ptr<const Environment> environment_;
   ModelHandle handle_;
   GraphFacts facts_;
   std::vector<SignatureSpec> signatures_;

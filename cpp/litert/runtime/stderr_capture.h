@@ -22,6 +22,8 @@ class StderrCapture {
 
   // What this thread's library calls have written so far, without the lines that say nothing.
   [[nodiscard]] std::string text() const;
+  // The same with every line.
+  [[nodiscard]] const std::string& all_text() const { return text_; }
 
  private:
   std::string text_;

@@ -159,15 +159,15 @@ class NativeModel:
         """
         if not _native.is_library_open():
             load_library()
-        use_xnnpack = options.kernels == "xnnpack"
-        make: Callable[[Any, int, bool], _native.CompiledModel] = (
+        request = _native.CompileRequest(options.num_threads, options.kernels == "xnnpack")
+        make: Callable[[Any, _native.CompileRequest], _native.CompiledModel] = (
             _native.CompiledModel.from_file
             if isinstance(source, str)
             else _native.CompiledModel.from_buffer
         )
         try:
             # As bytes, a path may hold what is no text.
-            compiled = make(os.fsencode(source), options.num_threads, use_xnnpack)
+            compiled = make(os.fsencode(source), request)
         except ExecutionError as err:
             # The library has no status of its own for "this model cannot be prepared".
             raise ModelError(str(err), status=err.status, library_log=err.library_log) from err

@@ -1,0 +1,73 @@
+#include "litert/runtime/custom_kernel.h"
+
+#include <utility>
+
+#include "litert/runtime/library.h"
+#include "litert/runtime/status.h"
+
+namespace litert_native::runtime {
+
+// No exception may pass through the library, whose frames do not know them.
+template <typename Work>
+LiteRtStatus CustomKernel::guarded(void* self, Work work) noexcept {
+  CustomKernel& kernel = *static_cast<CustomKernel*>(self);
+  try {
+    work(kernel);
+    return kLiteRtStatusOk;
+  } catch (...) {
+    const std::lock_guard lock(kernel.mutex_);
+    if (kernel.failure_ == nullptr) {
+      kernel.failure_ = std::current_exception();
+    }
+    kernel.has_failed_.store(true, std::memory_order_release);
+    return kLiteRtStatusErrorRuntimeFailure;
+  }
+}
+
+void CustomKernel::add_to(LiteRtOptions options) {
+  // All four: the library calls them without a look.
+  static constexpr LiteRtCustomOpKernel kFunctions = {
+      .Init =
+          [](void* self, const void* data, size_t size) {
+            return guarded(self, [&](CustomKernel& kernel) {
+              kernel.init({static_cast<const std::byte*>(data), data == nullptr ? 0 : size});
+            });
+          },
+      .GetOutputLayouts =
+          [](void* self, size_t num_inputs, const LiteRtLayout* inputs, size_t num_outputs,
+             LiteRtLayout* outputs) {
+            return guarded(self, [&](CustomKernel& kernel) {
+              kernel.set_output_layouts({inputs, num_inputs}, {outputs, num_outputs});
+            });
+          },
+      .Run =
+          [](void* self, size_t num_inputs, const LiteRtTensorBuffer* inputs, size_t num_outputs,
+             LiteRtTensorBuffer* outputs) {
+            return guarded(self, [&](CustomKernel& kernel) {
+              // Of a run that has failed already, the rest is not computed.
+              if (!kernel.has_failed()) {
+                kernel.run({inputs, num_inputs}, {outputs, num_outputs});
+              }
+            });
+          },
+      .Destroy =
+          [](void* self) { return guarded(self, [](CustomKernel& kernel) { kernel.destroy(); }); },
+  };
+  // The version is not looked at by the library.
+  check(library().add_custom_op_kernel(options, name_.c_str(), /*op_version=*/1, &kFunctions, this),
+        "add the kernel of the custom operator '" + name_ + "'");
+}
+
+void CustomKernel::rethrow_failure() {
+  std::exception_ptr failure;
+  {
+    const std::lock_guard lock(mutex_);
+    failure = std::exchange(failure_, nullptr);
+    has_failed_.store(false, std::memory_order_release);
+  }
+  if (failure != nullptr) {
+    std::rethrow_exception(failure);
+  }
+}
+
+}  // namespace litert_native::runtime
