@@ -231,12 +231,39 @@ def test_doctor_is_content_with_the_reference_where_no_library_can_be(monkeypatc
     assert found["backend"].value == "reference (none)"
 
 
-def test_doctor_tells_the_accelerators():
-    found = {
-        finding.name: finding.value for finding in litert.doctor.machine.examine_accelerators()
-    }
-    unused = "not used by this release"
-    assert found == {"cpu": "XNNPACK", "gpu": unused, "npu": unused}
+def examined_accelerators(*core: Finding) -> dict[str, str]:
+    findings = litert.doctor.machine.examine_accelerators(core)
+    assert advice({finding.name: finding for finding in findings}) == {}
+    return {finding.name: finding.value for finding in findings}
+
+
+def test_doctor_tells_the_accelerators_of_the_library(tmp_path):
+    found = examined_accelerators(
+        Finding("core", "library path", str(tmp_path / "libLiteRt.so")),
+        Finding("core", "library choice", "LITERT_LIBRARY"),
+        Finding("core", "backend", "native (the default)"),
+    )
+    assert found["cpu"].startswith(f"{litert.cpu.cpu_model()}; XNNPACK on ")
+    assert found["gpu"].startswith("not available: the LiteRT library (")
+    assert found["npu"].startswith("not available: ")
+
+
+def test_doctor_tells_the_accelerators_of_the_reference_backend():
+    found = examined_accelerators(Finding("core", "backend", "reference (the default)"))
+    assert found["cpu"].endswith(", by the reference backend alone")
+    needed = "not available: it needs the native core and a LiteRT library"
+    assert (found["gpu"], found["npu"]) == (needed, needed)
+
+
+def test_doctor_tells_that_nothing_runs_models():
+    found = examined_accelerators(Finding("core", "backend", "none: no model can be run"))
+    assert found["cpu"] == "not available: no model can be run"
+
+
+def test_doctor_without_a_gpu_and_an_npu_is_content(tmp_path):
+    status, found = run_doctor(tmp_path, VK_DRIVER_FILES=str(tmp_path / "none.json"))
+    assert status == 0
+    assert found["gpu"].value.startswith("not available: ")
 
 
 def test_doctor_says_that_python_is_32_bit(monkeypatch):
