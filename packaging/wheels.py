@@ -144,7 +144,10 @@ def pack(files: Path, tag: str, runtime: list[str] | None, folder: Path) -> Path
 def set_runtime(metadata: Path, runtime: list[str]) -> None:
     """Let the wheel require these in place of the packages that bring a library elsewhere."""
     lines = metadata.read_text().splitlines()
-    elsewhere = re.compile(r"Requires-Dist: (ai-edge-litert|tflite-runtime|litert-lm-api)\b")
+    # OpenVINO serves ai-edge-litert's library alone, and has no wheel for each of these Pythons.
+    elsewhere = re.compile(
+        r"Requires-Dist: (ai-edge-litert|tflite-runtime|litert-lm-api|openvino)\b"
+    )
     kept = [line for line in lines if not elsewhere.match(line)]
     first = next(i for i, line in enumerate(kept) if line.startswith("Requires-Dist:"))
     kept[first:first] = [f"Requires-Dist: {requirement}" for requirement in runtime]

@@ -48,6 +48,27 @@ def shared_model() -> Callable[[str], Path]:
     return find
 
 
+@pytest.fixture
+def software_gpu(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let the Vulkan loader use a driver that computes on the CPU, or skip; its manifest."""
+    driver = next((path for path in _software_drivers() if path.is_file()), None)
+    if driver is None:
+        pytest.skip("needs a Vulkan software driver (Debian: chromium-common and libvulkan1)")
+    for name in ("VK_ICD_FILENAMES", "VK_ADD_DRIVER_FILES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("VK_DRIVER_FILES", str(driver))
+    return driver
+
+
+def _software_drivers() -> Iterator[Path]:
+    """Yield where SwiftShader and Mesa's lavapipe have their manifests."""
+    for folder in ("/usr/lib/chromium", "/usr/lib/chromium-browser", "/opt/google/chrome"):
+        yield Path(folder, "vk_swiftshader_icd.json")
+    for folder in ("/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d"):
+        yield Path(folder, "vk_swiftshader_icd.json")
+        yield from sorted(Path(folder).glob("lvp_icd*.json"))
+
+
 def pytest_report_header() -> list[str]:
     """Say what is tested: versions, and the library in use."""
     import numpy as np

@@ -231,12 +231,39 @@ def test_doctor_is_content_with_the_reference_where_no_library_can_be(monkeypatc
     assert found["backend"].value == "reference (none)"
 
 
-def test_doctor_tells_the_accelerators():
-    found = {
-        finding.name: finding.value for finding in litert.doctor.machine.examine_accelerators()
-    }
-    unused = "not used by this release"
-    assert found == {"cpu": "XNNPACK", "gpu": unused, "npu": unused}
+def examined_accelerators(*core: Finding) -> dict[str, str]:
+    findings = litert.doctor.machine.examine_accelerators(core)
+    assert advice({finding.name: finding for finding in findings}) == {}
+    return {finding.name: finding.value for finding in findings}
+
+
+def test_doctor_tells_the_accelerators_of_the_library(tmp_path):
+    found = examined_accelerators(
+        Finding("core", "library path", str(tmp_path / "libLiteRt.so")),
+        Finding("core", "library choice", "LITERT_LIBRARY"),
+        Finding("core", "backend", "native (the default)"),
+    )
+    assert found["cpu"].startswith(f"{litert.cpu.cpu_model()}; XNNPACK on ")
+    assert found["gpu"].startswith("not available: the LiteRT library (")
+    assert found["npu"].startswith("not available: ")
+
+
+def test_doctor_tells_the_accelerators_of_the_reference_backend():
+    found = examined_accelerators(Finding("core", "backend", "reference (the default)"))
+    assert found["cpu"].endswith(", by the reference backend alone")
+    needed = "not available: it needs the native core and a LiteRT library"
+    assert (found["gpu"], found["npu"]) == (needed, needed)
+
+
+def test_doctor_tells_that_nothing_runs_models():
+    found = examined_accelerators(Finding("core", "backend", "none: no model can be run"))
+    assert found["cpu"] == "not available: no model can be run"
+
+
+def test_doctor_without_a_gpu_and_an_npu_is_content(tmp_path):
+    status, found = run_doctor(tmp_path, VK_DRIVER_FILES=str(tmp_path / "none.json"))
+    assert status == 0
+    assert found["gpu"].value.startswith("not available: ")
 
 
 def test_doctor_says_that_python_is_32_bit(monkeypatch):
@@ -428,3 +455,55 @@ def test_usable_cores_tells_affinity_and_quota(monkeypatch):
     monkeypatch.setattr(litert.cpu, "_cgroup_quota", lambda: 1.5)
     expected = "4 of 8, limited by the cgroup to the time of 1.5"
     assert litert.cpu.usable_cores() == expected
+
+
+@pytest.fixture
+def cpus(monkeypatch, tmp_path):
+    """Let the system have these hardware threads, each with the siblings that it tells."""
+
+    def install(siblings: dict[int, str], affinity: set[int], quota: float | None = None) -> None:
+        for cpu, text in siblings.items():
+            folder = tmp_path / f"cpu{cpu}" / "topology"
+            folder.mkdir(parents=True)
+            (folder / "thread_siblings_list").write_text(f"{text}\n")
+        monkeypatch.setattr(litert.cpu, "_CPUS", tmp_path)
+        monkeypatch.setattr(litert.cpu, "_cgroup_quota", lambda: quota)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda pid: affinity, raising=False)
+
+    litert.cpu._count_physical_cores.cache_clear()
+    yield install
+    litert.cpu._count_physical_cores.cache_clear()
+
+
+PAIRS = {0: "0,4", 4: "0,4", 1: "1,5", 5: "1,5", 2: "2-3", 3: "2-3"}
+
+
+@pytest.mark.parametrize(
+    ("siblings", "affinity", "quota", "expected"),
+    [
+        (PAIRS, {0, 1, 2, 3, 4, 5}, None, 3),
+        (PAIRS, {0, 4}, None, 1),
+        (PAIRS, {0, 1, 4}, None, 2),
+        (PAIRS, {0, 1, 2, 3, 4, 5}, 2.5, 2),
+        (PAIRS, {0, 1}, 16.0, 2),
+        (PAIRS, {0, 1}, 0.5, 1),
+        ({}, {0, 1, 2}, None, 3),
+        ({}, set(), None, 1),
+    ],
+)
+def test_physical_cores_count_siblings_once(cpus, siblings, affinity, quota, expected):
+    cpus(siblings, affinity, quota)
+    assert litert.cpu.num_physical_cores() == expected
+
+
+def test_physical_cores_are_counted_once_for_each_affinity(cpus, monkeypatch):
+    cpus(PAIRS, {0, 1})
+    assert litert.cpu.num_physical_cores() == 2
+    monkeypatch.setattr(litert.cpu, "_read", lambda path: pytest.fail("read again"))
+    assert litert.cpu.num_physical_cores() == 2
+
+
+def test_physical_cores_without_affinity_are_all(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert litert.cpu.num_physical_cores() == 8

@@ -93,11 +93,19 @@ def test_tflite_runtime_is_required_on_32_bit_arm():
         ("cli", {"rich"}),
         ("vision", {"pillow"}),
         ("llm", {"minijinja", "sentencepiece", "tokenizers"}),
+        ("openvino", {"openvino"}),
     ],
 )
 def test_extra_brings_what_it_needs_and_nothing_else(extra, packages):
     parsed = map(requirements.Requirement, project()["optional-dependencies"][extra])
     assert {one.name for one in parsed} == packages
+
+
+def test_extra_openvino_is_the_release_that_messages_name():
+    from litert.accelerate.openvino import _EXTRA
+
+    (text,) = project()["optional-dependencies"]["openvino"]
+    assert str(requirements.Requirement(text).specifier) == f"=={_EXTRA}"
 
 
 # What wheels there are
@@ -143,6 +151,7 @@ def test_set_runtime_replaces_what_brings_the_library(script, tmp_path):
         "Name: litert-native\nRequires-Dist: numpy>=1.23.5\n"
         "Requires-Dist: ai-edge-litert<3,>=2.1.6; python_version < '3.15'\n"
         "Requires-Dist: tflite-runtime>=2.14; platform_machine == 'armv7l'\n"
+        "Requires-Dist: openvino==2026.3.1; extra == 'openvino'\n"
         "Requires-Dist: rich>=13; extra == 'cli'\n\nThe text: ai-edge-litert.\n"
     )
     script.set_runtime(metadata, ["litert-lm-api>=0.17"])

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from litert.accelerate.machine import Accelerator, accelerators
     from litert.arrays import empty_aligned
     from litert.errors import (
         AcceleratorError,
@@ -69,6 +70,8 @@ _MODULE_OF = {
     "LibraryInfo": "library",
     "library_info": "library",
     "load_library": "library",
+    "Accelerator": "accelerate.machine",
+    "accelerators": "accelerate.machine",
 } | dict.fromkeys(
     (
         "LiteRTError",
@@ -118,6 +121,8 @@ __all__ = [
     "LibraryInfo",
     "library_info",
     "load_library",
+    "Accelerator",
+    "accelerators",
     "LiteRTError",
     "LibraryError",
     "MissingExtraError",

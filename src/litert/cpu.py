@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import re
@@ -16,6 +17,7 @@ _FEATURES = (
     *("asimddp", "i8mm", "bf16", "sve", "sve2", "sme", "sme2"),
 )
 _CGROUP = Path("/sys/fs/cgroup")
+_CPUS = Path("/sys/devices/system/cpu")
 
 
 def cpu_model() -> str:
@@ -43,6 +45,17 @@ def num_usable_cores() -> int:
     return usable if quota is None else max(1, min(usable, int(quota)))
 
 
+def num_physical_cores() -> int:
+    """Return on how many physical cores this process gets to run at once, at least 1.
+
+    Like ``num_usable_cores``, with the hardware threads of a core counted once. Where the system
+    does not tell which belong together, each counts as a core.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return _count_physical_cores(frozenset(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
 def usable_cores() -> str:
     """Say on how many cores this process may run, and how much of them it gets."""
     total = os.cpu_count() or 0
@@ -52,6 +65,23 @@ def usable_cores() -> str:
     if quota is not None and quota < usable:
         text += f", limited by the cgroup to the time of {quota:g}"
     return text
+
+
+@functools.lru_cache(maxsize=64)
+def _count_physical_cores(cpus: frozenset[int]) -> int:
+    """Count the cores of an affinity set, as far as the cgroup's quota reaches.
+
+    Kept by affinity set, since every model that is loaded may ask.
+    """
+    cores = {_siblings(cpu) for cpu in cpus}
+    quota = _cgroup_quota()
+    return max(1, len(cores) if quota is None else min(len(cores), int(quota)))
+
+
+def _siblings(cpu: int) -> str:
+    """Return the hardware threads of a CPU's core, itself where that is not told."""
+    text = _read(_CPUS / f"cpu{cpu}" / "topology" / "thread_siblings_list").strip()
+    return text or str(cpu)
 
 
 def _cpuinfo(field: str) -> str:

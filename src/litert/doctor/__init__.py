@@ -30,7 +30,7 @@ def examine() -> list[Finding]:
         *packages,
         *core,
         *examine_machine(is_library_loaded=any(one.name == "library choice" for one in core)),
-        *examine_accelerators(),
+        *examine_accelerators(core),
         *examine_variables(),
         *examine_cache(),
     ]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 
+from litert.accelerate.machine import Accelerator, list_accelerators
 from litert.cpu import cpu_features, cpu_model, usable_cores
 from litert.doctor.finding import Finding
 from litert.system import is_32_bit, is_old_for_ai_edge_litert, libc_name, version_numbers
@@ -26,14 +28,26 @@ def examine_machine(is_library_loaded: bool) -> list[Finding]:
     ]
 
 
-def examine_accelerators() -> list[Finding]:
-    """Tell what models may run on in this release."""
-    section = "accelerators"
-    return [
-        Finding(section, "cpu", "XNNPACK"),
-        Finding(section, "gpu", "not used by this release"),
-        Finding(section, "npu", "not used by this release"),
-    ]
+def examine_accelerators(core: Sequence[Finding]) -> list[Finding]:
+    """Tell what models may run on; that there is no GPU or NPU is no fault.
+
+    Args:
+        core: What was found of the core: it was tried in a process of its own, so the library is
+            not loaded here.
+    """
+    found = {finding.name: finding for finding in core}
+    is_loaded = "library choice" in found
+    library = found["library path"].value if is_loaded else ""
+    backend, _, rest = found["backend"].value.partition(": ")
+    offered = list_accelerators(library, cpu_problem=rest if backend == "none" else "")
+    return [Finding("accelerators", one.name, _describe(one)) for one in offered]
+
+
+def _describe(accelerator: Accelerator) -> str:
+    if accelerator.available:
+        return "; ".join(filter(None, (*accelerator.devices, accelerator.details)))
+    told = "; ".join(filter(None, (accelerator.reason, accelerator.details)))
+    return f"not available: {told}"
 
 
 def _judge_libc(is_library_loaded: bool) -> str:
