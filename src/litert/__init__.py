@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from litert.accelerate.ahead_of_time import CompilationReport, compile_model
     from litert.arrays import empty_aligned
     from litert.errors import (
         AcceleratorError,
@@ -69,6 +70,8 @@ _MODULE_OF = {
     "LibraryInfo": "library",
     "library_info": "library",
     "load_library": "library",
+    "compile_model": "accelerate.ahead_of_time",
+    "CompilationReport": "accelerate.ahead_of_time",
 } | dict.fromkeys(
     (
         "LiteRTError",
@@ -118,6 +121,8 @@ __all__ = [
     "LibraryInfo",
     "library_info",
     "load_library",
+    "compile_model",
+    "CompilationReport",
     "LiteRTError",
     "LibraryError",
     "MissingExtraError",
