@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from litert.errors import FileFormatError
-from litert.unrunnable import explain_unrunnable
+from litert.unrunnable import CompiledFor, compiled_for, explain_unrunnable
 
 schema: Any = pytest.importorskip("ai_edge_litert.schema_py_generated")
 
@@ -80,8 +80,42 @@ def test_stamp_names_vendor_and_chip() -> None:
     data = custom_model("DISPATCH_OP", metadata={"LiteRtStamp": stamp("Samsung", "E9955")})
     assert explain_unrunnable(data) == (
         "the model is compiled ahead of time for a Samsung NPU (chip E9955) and cannot run on the "
-        "CPU; load the plain .tflite that it was compiled from"
+        "CPU; it runs on a device with that NPU and Samsung's dispatch library, as Android has it, "
+        "or load the plain .tflite that it was compiled from"
     )
+
+
+def test_model_for_an_intel_npu_is_told_how_to_run() -> None:
+    data = custom_model("DISPATCH_OP", metadata={"LiteRtStamp": stamp("IntelOpenVINO", "PTL")})
+    assert explain_unrunnable(data) == (
+        "the model is compiled ahead of time for an Intel NPU (chip PTL) and cannot run on the "
+        'CPU; load it with accelerator="npu" where that NPU and OpenVINO are, or load the plain '
+        ".tflite that it was compiled from"
+    )
+
+
+@pytest.mark.parametrize(
+    ("manufacturer", "vendor"),
+    [("IntelOpenVINO", "Intel"), ("Google", "Google Tensor"), ("GoogleTensor", "Google Tensor")],
+)
+def test_stamp_is_read_by_the_vendors_usual_name(manufacturer: str, vendor: str) -> None:
+    data = custom_model("DISPATCH_OP", metadata={"LiteRtStamp": stamp(manufacturer, "X1")})
+    assert compiled_for(data) == CompiledFor(vendor, "X1")
+
+
+def test_plain_model_is_compiled_for_nothing() -> None:
+    assert compiled_for((DATA / "add.tflite").read_bytes()) is None
+
+
+def test_stamp_without_a_compiled_operator_is_no_compiled_model() -> None:
+    data = custom_model("Sinh", metadata={"LiteRtStamp": stamp("Samsung", "E9955")})
+    assert compiled_for(data) is None
+
+
+def test_unknown_vendor_is_empty() -> None:
+    npu = compiled_for(custom_model("DISPATCH_OP"))
+    assert npu == CompiledFor("", "")
+    assert str(npu) == "an NPU of unknown vendor"
 
 
 def test_empty_stamp_falls_back_to_the_byte_code() -> None:

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from litert.accelerate.ahead_of_time import CompilationReport, compile_model
     from litert.accelerate.machine import Accelerator, accelerators
     from litert.arrays import empty_aligned
     from litert.errors import (
@@ -72,6 +73,8 @@ _MODULE_OF = {
     "load_library": "library",
     "Accelerator": "accelerate.machine",
     "accelerators": "accelerate.machine",
+    "compile_model": "accelerate.ahead_of_time",
+    "CompilationReport": "accelerate.ahead_of_time",
 } | dict.fromkeys(
     (
         "LiteRTError",
@@ -123,6 +126,8 @@ __all__ = [
     "load_library",
     "Accelerator",
     "accelerators",
+    "compile_model",
+    "CompilationReport",
     "LiteRTError",
     "LibraryError",
     "MissingExtraError",

@@ -27,6 +27,7 @@ from litert.model_file import (
 )
 from litert.naming import unique_names
 from litert.tensor_info import Signature, TensorInfo
+from litert.unrunnable import CompiledFor, compiled_for
 
 # The key of the one signature that a model without signatures gets.
 DEFAULT_SIGNATURE = "main"
@@ -68,6 +69,7 @@ class ModelSummary:
         path: Where it was read from, None for bytes.
         size_bytes: Size of the file.
         description: What the converter wrote about it.
+        compiled_for: The NPU that it is compiled for ahead of time, None for a plain model.
         metadata: Name and size in bytes of each entry.
         signatures: By key; ``"main"`` for a model that has none.
         subgraphs: The first is the main one.
@@ -77,6 +79,7 @@ class ModelSummary:
     path: str | None
     size_bytes: int
     description: str
+    compiled_for: CompiledFor | None
     metadata: tuple[tuple[str, int], ...]
     signatures: Mapping[str, Signature]
     subgraphs: tuple[SubgraphSummary, ...]
@@ -98,6 +101,7 @@ class ModelSummary:
             "path": self.path,
             "size_bytes": self.size_bytes,
             "description": self.description,
+            "compiled_for": self.compiled_for and dataclasses.asdict(self.compiled_for),
             "metadata": [{"name": name, "size_bytes": size} for name, size in self.metadata],
             "signatures": [
                 {
@@ -148,6 +152,7 @@ def inspect_model(source: str | os.PathLike[str] | Buffer) -> ModelSummary:
             path=path,
             size_bytes=memoryview(data).nbytes,
             description=model.description,
+            compiled_for=compiled_for(data, model),
             metadata=tuple((entry.name, entry.content.size) for entry in model.metadata),
             signatures=_signatures(data, model),
             subgraphs=tuple(_summarize_subgraph(subgraph) for subgraph in model.subgraphs),

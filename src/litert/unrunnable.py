@@ -1,9 +1,10 @@
-"""Says why a sound model cannot run here: made for an NPU, or with operators that nobody knows."""
+"""Says what NPU a model is compiled for, and why a sound model cannot run here."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from litert.model_file import Buffer, ModelFile, read_model
 
@@ -12,7 +13,11 @@ from litert.model_file import Buffer, ModelFile, read_model
 _STAMP_NAME = "LiteRtStamp"
 _STAMP_FIELD_BYTES = 125
 
-_MANUFACTURERS = {"GoogleTensor": "Google Tensor", "IntelOpenVINO": "Intel"}
+_MANUFACTURERS = {
+    "Google": "Google Tensor",
+    "GoogleTensor": "Google Tensor",
+    "IntelOpenVINO": "Intel",
+}
 
 # Custom operators that hold or need one vendor's byte code, and that vendor's NPU.
 _VENDOR_OPERATORS = (
@@ -35,8 +40,55 @@ _BYTE_CODE_MARKS = (
 )
 _MAX_BYTE_CODE_SEARCH = 1 << 24
 
-_NPU_OPERATORS = ("DISPATCH_OP", "NPU_OP")
+# The custom operators that stand for a compiled part of the graph.
+NPU_OPERATORS = ("DISPATCH_OP", "NPU_OP")
+
 _ADVICE = "load the plain .tflite that it was compiled from"
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledFor:
+    """The NPU that a model is compiled for ahead of time. Immutable; as text ``"an Intel NPU"``.
+
+    Attributes:
+        vendor: ``"Intel"``, ``"Qualcomm"``, ``"MediaTek"``, ``"Google Tensor"``, ``"Samsung"``, or
+            what the file says; empty where it does not say.
+        chip: By the vendor's own name, empty where the file does not say.
+    """
+
+    vendor: str
+    chip: str
+
+    def __str__(self) -> str:
+        if not self.vendor:
+            return "an NPU of unknown vendor"
+        article = "an" if self.vendor[0] in "AEIOU" else "a"
+        npu = f"{article} {self.vendor} NPU"
+        return f"{npu} (chip {self.chip})" if self.chip else npu
+
+
+def compiled_for(data: Buffer, model: ModelFile | None = None) -> CompiledFor | None:
+    """Tell which NPU a model is compiled for.
+
+    Args:
+        data: The whole model; of one that is compiled without a stamp, the first megabytes are
+            searched.
+        model: What ``read_model`` gave for it, where that is at hand.
+
+    Returns:
+        The NPU, None for a plain model.
+
+    Raises:
+        FileFormatError: The bytes are no sound .tflite model.
+
+    Example:
+        >>> str(compiled_for(path.read_bytes()))
+        'an Intel NPU (chip PTL)'
+    """
+    model = model or read_model(data)
+    if not any(code in NPU_OPERATORS for code in _custom_codes(model)):
+        return None
+    return _stamped_npu(data, model) or _npu_in_byte_code(data) or CompiledFor("", "")
 
 
 def explain_unrunnable(data: Buffer) -> str | None:
@@ -52,18 +104,30 @@ def explain_unrunnable(data: Buffer) -> str | None:
         FileFormatError: The bytes are no sound .tflite model.
     """
     model = read_model(data)
+    npu = compiled_for(data, model)
+    if npu is not None:
+        return _explain_compiled(npu)
     custom_codes = _custom_codes(model)
-    if any(code in _NPU_OPERATORS for code in custom_codes):
-        npu = _stamped_npu(data, model) or _npu_in_byte_code(data) or "an NPU of unknown vendor"
-        return f"the model is compiled ahead of time for {npu} and cannot run on the CPU; {_ADVICE}"
     for code in custom_codes:
-        for pattern, npu in _VENDOR_OPERATORS:
+        for pattern, processor in _VENDOR_OPERATORS:
             if pattern.match(code):
                 return (
-                    f"the model's custom operator {code!r} is made for the {npu} and cannot run "
-                    f"on the CPU; {_ADVICE}"
+                    f"the model's custom operator {code!r} is made for the {processor} and cannot "
+                    f"run on the CPU; {_ADVICE}"
                 )
     return _explain_custom(custom_codes)
+
+
+def _explain_compiled(npu: CompiledFor) -> str:
+    if npu.vendor == "Intel":
+        way = 'load it with accelerator="npu" where that NPU and OpenVINO are'
+    else:
+        whose = f"{npu.vendor}'s" if npu.vendor else "the vendor's"
+        way = f"it runs on a device with that NPU and {whose} dispatch library, as Android has it"
+    return (
+        f"the model is compiled ahead of time for {npu} and cannot run on the CPU; {way}, or "
+        f"{_ADVICE}"
+    )
 
 
 def _custom_codes(model: ModelFile) -> list[str]:
@@ -91,7 +155,7 @@ def _explain_custom(codes: Sequence[str]) -> str | None:
     )
 
 
-def _stamped_npu(data: Buffer, model: ModelFile) -> str | None:
+def _stamped_npu(data: Buffer, model: ModelFile) -> CompiledFor | None:
     for entry in model.metadata:
         if entry.name == _STAMP_NAME and entry.content.size >= 2 * _STAMP_FIELD_BYTES:
             start = entry.content.offset
@@ -102,21 +166,16 @@ def _stamped_npu(data: Buffer, model: ModelFile) -> str | None:
                 for offset in (start, start + _STAMP_FIELD_BYTES)
             )
             if manufacturer:
-                return _npu(_MANUFACTURERS.get(manufacturer, manufacturer), chip)
+                return CompiledFor(_MANUFACTURERS.get(manufacturer, manufacturer), chip)
     return None
 
 
-def _npu_in_byte_code(data: Buffer) -> str | None:
+def _npu_in_byte_code(data: Buffer) -> CompiledFor | None:
     """Look for marks of a vendor's compiler in the first megabytes."""
     with memoryview(data) as view, view.cast("B") as flat, flat[:_MAX_BYTE_CODE_SEARCH] as head:
         for pattern, vendor in _BYTE_CODE_MARKS:
             found = pattern.search(head)
             if found is not None:
                 chip = found[found.lastindex] if found.lastindex else b""
-                return _npu(vendor, chip.decode("ascii"))
+                return CompiledFor(vendor, chip.decode("ascii"))
     return None
-
-
-def _npu(vendor: str, chip: str) -> str:
-    article = "an" if vendor[:1] in "AEIOU" else "a"
-    return f"{article} {vendor} NPU (chip {chip})" if chip else f"{article} {vendor} NPU"

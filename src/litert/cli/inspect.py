@@ -55,6 +55,8 @@ def format_summary(summary: ModelSummary) -> Iterator[str]:
     yield f"{printable(summary.path or 'model')}  {size(summary.size_bytes)}"
     if summary.description:
         yield f"{INDENT}{printable(summary.description)}"
+    if summary.compiled_for is not None:
+        yield f"{INDENT}compiled for {printable(str(summary.compiled_for))}"
     for signature in summary.signatures.values():
         yield from signature_lines(signature)
     yield ""

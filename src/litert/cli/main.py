@@ -15,7 +15,10 @@ from litert.errors import LiteRTError
 PROGRAM = "litert-native"
 
 # Modules of this package, in the order of the help.
-COMMANDS = ("run", "generate", "chat", "inspect", "benchmark", "accelerators", "cache", "doctor")
+COMMANDS = (
+    *("run", "generate", "chat", "inspect", "compile", "benchmark"),
+    *("accelerators", "cache", "doctor"),
+)
 
 _FAILED = 1
 _INTERRUPTED = 130  # 128 + SIGINT, as shells say it
