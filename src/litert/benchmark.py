@@ -14,6 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from litert.arrays import unknown_name
+from litert.cli.compare import (
+    DEFAULT_RUNS,
+    DEFAULT_WARMUP,
+    add_compare_argument,
+    run_comparison,
+    settle_compare,
+)
 from litert.cli.inputs import read_inputs
 from litert.cli.output import aligned, printable, show
 from litert.cpu import cpu_model
@@ -65,21 +72,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--threads", metavar="N", type=_positive, default=1, help="threads of a run (1)"
     )
     parser.add_argument(
-        "--runs", metavar="N", type=_positive, default=_DEFAULT_RUNS,
-        help=f"timed runs of each kind ({_DEFAULT_RUNS})",
+        "--runs", metavar="N", type=_positive,
+        help=f"timed runs of each kind ({_DEFAULT_RUNS}; {DEFAULT_RUNS} of each file compared)",
     )  # fmt: skip
     parser.add_argument(
-        "--warmup", metavar="N", type=_not_negative, default=_DEFAULT_WARMUP,
-        help=f"runs before those ({_DEFAULT_WARMUP})",
+        "--warmup", metavar="N", type=_not_negative,
+        help=f"runs before those ({_DEFAULT_WARMUP}; {DEFAULT_WARMUP} of each file compared)",
     )  # fmt: skip
     parser.add_argument(
         "--backend", choices=("auto", "native", "reference"), default="auto",
         help="what runs the model (auto)",
     )  # fmt: skip
-    parser.add_argument(
-        "--compare", choices=("reference",),
-        help="measure ai-edge-litert's Interpreter too, taking turns",
-    )  # fmt: skip
+    add_compare_argument(parser)
     parser.add_argument("--profile", action="store_true", help="show the time of each operator")
     parser.add_argument(
         "--seed", metavar="N", type=_not_negative, default=0, help="of the random inputs (0)"
@@ -100,6 +104,11 @@ def run(args: argparse.Namespace) -> int:
         LiteRTError: The model cannot be opened or run, or an option does not fit it.
     """
     version = _open_library()  # before the clock starts
+    args.model, files = settle_compare(args.model, args.compare)
+    if files:
+        return run_comparison(args, files, version)
+    args.runs = _DEFAULT_RUNS if args.runs is None else args.runs
+    args.warmup = _DEFAULT_WARMUP if args.warmup is None else args.warmup
     opened = Opened(lambda: Model(args.model, num_threads=args.threads, backend=args.backend))
     model: Model = opened.value
     with model:
@@ -129,10 +138,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Measure how long a .tflite model takes.",
         allow_abbrev=False,
     )
-    parser.add_argument("--model", metavar="FILE", required=True, help="path of a .tflite file")
+    parser.add_argument("--model", metavar="FILE", help="path of a .tflite file")
     add_arguments(parser)
     args = parser.parse_args(argv)
     try:
+        if settle_compare(args.model, args.compare)[0] is None:
+            parser.error("--model is required, or --compare with files")
         return run(args)
     except LiteRTError as err:
         print(f"{parser.prog}: {' '.join(str(err).split())}", file=sys.stderr)

@@ -18,6 +18,7 @@ from litert.errors import ExecutionError
 
 if TYPE_CHECKING:
     from litert.model import Model
+    from litert.runner import Runner
 
     Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -107,11 +108,7 @@ def own_contender(opened: Opened, signature: str | None, inputs: Arrays) -> Cont
         LiteRTError: The model cannot run.
     """
     model: Model = opened.value
-    runner = model.bind(signature, shapes={name: array.shape for name, array in inputs.items()})
-    for name, array in inputs.items():
-        # Values below a byte lie packed in a runner's memory; those stay zeros.
-        if runner.inputs[name].shape == array.shape:
-            runner.inputs[name][...] = array
+    runner = bind_filled(model, signature, inputs)
 
     def run_first_signature() -> object:
         return model.run(inputs)
@@ -121,6 +118,25 @@ def own_contender(opened: Opened, signature: str | None, inputs: Arrays) -> Cont
 
     on_arrays = run_first_signature if signature is None else run_signature
     return opened.as_contender({"runner.run": runner.run, "model.run": on_arrays})
+
+
+def bind_filled(model: Model, signature: str | None, inputs: Arrays) -> Runner:
+    """Make a runner whose inputs hold these arrays.
+
+    Args:
+        model: The model.
+        signature: The signature's key; the first one for None.
+        inputs: An array for each input.
+
+    Raises:
+        LiteRTError: The model cannot be bound.
+    """
+    runner = model.bind(signature, shapes={name: array.shape for name, array in inputs.items()})
+    for name, array in inputs.items():
+        # Values below a byte lie packed in a runner's memory; those stay zeros.
+        if runner.inputs[name].shape == array.shape:
+            runner.inputs[name][...] = array
+    return runner
 
 
 def interpreter_contender(path: str, num_threads: int, signature: str, inputs: Arrays) -> Contender:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from litert.benchmark import add_arguments
 from litert.benchmark import run as run_other_model
+from litert.cli.compare import settle_compare
 from litert.cli.metrics_text import duration
 from litert.cli.output import aligned, count, printable, show, size
 from litert.cpu import cpu_model
@@ -48,7 +49,7 @@ def add_parser(subparsers: Subparsers) -> None:
         description="Measure how long a .tflite model takes, or how fast a language model reads "
         "and writes.",
     )
-    models = parser.add_mutually_exclusive_group(required=True)
+    models = parser.add_mutually_exclusive_group()
     models.add_argument(
         "path", metavar="MODEL", nargs="?", help="path of a .tflite or .litertlm file"
     )
@@ -68,26 +69,29 @@ def add_parser(subparsers: Subparsers) -> None:
     group.add_argument(
         "--context-length", metavar="N", type=int, help="tokens that the context holds"
     )
-    parser.set_defaults(run=lambda args: run(args, parser.get_default))
+    parser.set_defaults(run=lambda args: run(args, parser))
 
 
-def run(args: argparse.Namespace, default_of: Callable[[str], object]) -> int:
+def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Measure the model and print what came out.
 
     Args:
         args: What the parser made.
-        default_of: Returns what an option is where it is not given.
+        parser: What made them.
 
     Raises:
         LiteRTError: The model cannot be opened or run, or an option does not fit it.
     """
     args.model = args.path or args.model
-    is_for_language = is_language_model(args.model)
+    model, files = settle_compare(args.model, args.compare)
+    if model is None:
+        parser.error("MODEL or --model is required, or --compare with files")
+    is_for_language = not files and is_language_model(model)
     misplaced = _OF_OTHER_MODELS if is_for_language else _OF_LANGUAGE_MODELS
     for name, option in misplaced.items():
-        if getattr(args, name) != default_of(name):
+        if getattr(args, name) != parser.get_default(name):
             kind = "a language model" if is_for_language else "no language model"
-            raise OptionError(f"{option}: has no meaning here, for {args.model!r} is {kind}")
+            raise OptionError(f"{option}: has no meaning here, for {model!r} is {kind}")
     if is_for_language:
         return _run_language_model(args)
     args.threads = args.threads or 1
