@@ -4,7 +4,9 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -139,6 +141,15 @@ void close(CompiledModel& compiled) {
 
 void bind_model(py::module_& module) {
   bind_compile_request(module);
+  module.def(
+      "content_hash",
+      [](const py::bytes& source, bool is_path) {
+        const std::string_view text = source;
+        const GilRelease released;
+        return is_path ? FileMapping::open(std::string(text))->content_hash()
+                       : runtime::hash_of(std::as_bytes(std::span(text)));
+      },
+      py::arg("source"), py::arg("is_path"));
   py::class_<CompiledModel, std::shared_ptr<CompiledModel>>(module, "CompiledModel", py::is_final())
       .def_static(
           "from_file",
@@ -179,10 +190,6 @@ void bind_model(py::module_& module) {
           },
           py::arg("signature"))
       .def("file_shapes", &file_shapes, py::arg("signature"))
-      .def(
-          "content_hash",
-          [](const CompiledModel& compiled) { return compiled.model().mapping().content_hash(); },
-          py::call_guard<GilRelease>())
       .def(
           "bind",
           [](const std::shared_ptr<CompiledModel>& compiled, size_t signature,

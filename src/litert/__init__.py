@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from litert.accelerate.ahead_of_time import CompilationReport, compile_model
     from litert.accelerate.machine import Accelerator, accelerators
+    from litert.accelerate.options import GpuOptions, NpuOptions
+    from litert.accelerate.placement import PlacedOperators, Placement
     from litert.arrays import empty_aligned
     from litert.errors import (
         AcceleratorError,
@@ -64,6 +66,10 @@ _MODULE_OF = {
     "TokenLogprob": "language.generation",
     "GenerationOptions": "language.options",
     "CpuOptions": "options",
+    "GpuOptions": "accelerate.options",
+    "NpuOptions": "accelerate.options",
+    "Placement": "accelerate.placement",
+    "PlacedOperators": "accelerate.placement",
     "TensorInfo": "tensor_info",
     "Signature": "tensor_info",
     "Quantization": "tensor_info",
@@ -117,6 +123,10 @@ __all__ = [
     "TokenLogprob",
     "GenerationOptions",
     "CpuOptions",
+    "GpuOptions",
+    "NpuOptions",
+    "Placement",
+    "PlacedOperators",
     "TensorInfo",
     "Signature",
     "Quantization",

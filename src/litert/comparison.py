@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy.typing as npt
 
+from litert.accelerate.builtin_kernels import BuiltinOperators, find_builtin_operators
 from litert.agreement import Agreement, Pairing, agreement, fitted, pair, real_values
 from litert.arrays import list_names, unknown_name
-from litert.builtin_kernels import BuiltinOperators, find_builtin_operators
 from litert.cli.inputs import read_inputs
 from litert.errors import OptionError
 from litert.file_format import check_source
 from litert.language.language_file import is_language_model
 from litert.latency import Latency, bind_filled, take_turns
 from litert.model import Model
-from litert.options import Backend
+from litert.options import Backend, CpuOptions
 from litert.peak_memory import measure_peak_memory
 from litert.tensor_info import Signature
 
@@ -215,7 +215,7 @@ def _run(one: _Opened, inputs: Arrays) -> Arrays:
 def _builtin(one: _Opened, num_threads: int) -> BuiltinOperators | None:
     if one.model.backend != "native":
         return None
-    return find_builtin_operators(one.path, one.runs[0], signature=one.key, num_threads=num_threads)
+    return find_builtin_operators(one.path, CpuOptions(num_threads=num_threads), one.key)
 
 
 def _summarize(

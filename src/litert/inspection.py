@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import mmap
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from litert.element_types import ELEMENT_TYPES
@@ -21,6 +19,7 @@ from litert.model_file import (
     SignatureEntry,
     SubgraphEntry,
     TensorEntry,
+    as_buffer,
     num_values,
     read_model,
     read_quantization,
@@ -139,8 +138,7 @@ def inspect_model(source: str | os.PathLike[str] | Buffer) -> ModelSummary:
     with ExitStack() as stack:
         if isinstance(source, (str, os.PathLike)):
             path: str | None = os.fspath(source)
-            file = stack.enter_context(Path(source).open("rb"))
-            data: Buffer = stack.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            data: Buffer = stack.enter_context(as_buffer(os.fspath(source)))
         else:
             path, data = None, source
         try:

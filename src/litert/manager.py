@@ -77,30 +77,31 @@ class LiteRTManager:
         Args:
             path: A .tflite file, or a .litertlm file or .tflite that holds a language model.
             use_xnnpack: XNNPACK's kernels; False takes the library's plain ones.
-            use_gpu: Not available in this release.
+            use_gpu: Run on the GPU, as ``Model(accelerator="gpu")``; language models run on the CPU
+                alone.
             num_threads: Threads of one run, 1 to 1024.
 
         Returns:
             True.
 
         Raises:
-            AcceleratorError: ``use_gpu`` was asked for.
+            AcceleratorError: ``use_gpu``, and there is no GPU or it does not take the model.
             LiteRTError: As ``litert.Model``.
         """
-        if use_gpu:
-            raise AcceleratorError(
-                "use_gpu=True: this release runs models on the CPU alone; pass use_gpu=False"
-            )
         options = CpuOptions(
             num_threads=num_threads, kernels="xnnpack" if use_xnnpack else "builtin"
         )
         loaded: Model | LanguageModel
         if is_language_model(path):
+            if use_gpu:
+                raise AcceleratorError(
+                    "use_gpu=True: language models run on the CPU alone; pass use_gpu=False"
+                )
             from litert.language.model import LanguageModel
 
             loaded = LanguageModel(path, cpu=options)
         else:
-            loaded = Model(path, cpu=options)
+            loaded = Model(path, cpu=options, accelerator="gpu" if use_gpu else "cpu")
         self.unload()
         self._model = loaded
         return True

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy.typing as npt
 
 from litert.arrays import as_shape, check_inputs, check_shape, unknown_name
-from litert.backends.choose import open_model
+from litert.backends.choose import open_model, open_model_on
 from litert.errors import ClosedError, OptionError, TensorShapeError
 from litert.options import Backend, CpuOptions, check_backend
 from litert.runner import Runner
@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
     from litert._native import fast_method
+    from litert.accelerate.load import Opened
+    from litert.accelerate.options import GpuOptions, NpuOptions
+    from litert.accelerate.placement import Placement
+    from litert.accelerate.request import AcceleratorChoice
+    from litert.backends.protocol import BackendModel
 else:
     try:
         from litert._extension import native
@@ -52,7 +57,15 @@ class Model:
         source: A path, or the model's bytes. ``bytes`` are used in place and kept; any other
             buffer is copied, since it could change under the runtime.
         num_threads: Threads of one run, 1 to 1024; short for ``cpu=CpuOptions(num_threads=...)``.
+        accelerator: What to run on: ``"cpu"`` (the default), ``"gpu"``, ``"npu"``; one name is
+            required. Several names are an order of preference, which may end on the CPU and then
+            says so in ``placement`` and in the log. ``"auto"`` measures what is there when a model
+            is first loaded on a machine, and remembers the fastest. Results are compared with the
+            CPU's, and an accelerator that computes something else is refused.
+        strict: Refuse an accelerator that leaves operators to the CPU.
         cpu: How to run on the CPU.
+        gpu: How to run on the GPU.
+        npu: How to run on the NPU.
         backend: ``"native"`` (the C++ core), ``"reference"`` (ai-edge-litert's Interpreter), or
             ``"auto"``: native, unless it is not available (one BackendFallbackWarning) or cannot
             run this model rightly; ``model.backend_reason`` says why. The environment variable
@@ -66,6 +79,8 @@ class Model:
         FileFormatError: It is no .tflite model, or a damaged one.
         UnsupportedModelError: No backend can run it: an operator that is missing here, a model
             compiled for an NPU.
+        AcceleratorError: The accelerator is not here or does not take the model; the message says
+            why.
         LibraryError: No LiteRT library is usable, and neither is the fallback.
         OptionError: An option has a wrong value.
 
@@ -86,6 +101,10 @@ class Model:
         "_executor_pid",
         "_fast",
         "_is_closed",
+        "_opened",
+        "_options",
+        "_placement",
+        "_source",
     )
 
     def __init__(
@@ -93,7 +112,11 @@ class Model:
         source: ModelSource,
         *,
         num_threads: int | None = None,
+        accelerator: AcceleratorChoice = "cpu",
+        strict: bool = False,
         cpu: CpuOptions | None = None,
+        gpu: GpuOptions | None = None,
+        npu: NpuOptions | None = None,
         backend: Backend = "auto",
         release_gil: bool | None = None,
     ) -> None:
@@ -104,9 +127,25 @@ class Model:
             if cpu is not None:
                 raise OptionError("num_threads: give it inside cpu=CpuOptions(...), not twice")
             cpu = CpuOptions(num_threads=num_threads)
-        self._backend_model, self._backend, self._backend_reason = open_model(
-            _as_path_or_bytes(source), cpu or _DEFAULT_CPU, check_backend(backend), release_gil
-        )
+        self._source = _as_path_or_bytes(source)
+        self._options = cpu or _DEFAULT_CPU
+        self._placement: Placement | None = None
+        self._opened: Opened | None = None
+        self._backend_model: BackendModel
+        if accelerator == "cpu" and gpu is None and npu is None:
+            self._backend_model, self._backend, self._backend_reason = open_model(
+                self._source, self._options, check_backend(backend), release_gil
+            )
+        else:
+            from litert.accelerate.request import make_request
+
+            self._backend_model, self._backend, self._backend_reason, self._opened = open_model_on(
+                self._source,
+                make_request(accelerator, strict, gpu, npu),
+                self._options,
+                check_backend(backend),
+                release_gil,
+            )
         self._fast = self._backend_model.fast
         self._is_closed = False
 
@@ -129,6 +168,26 @@ class Model:
     def backend_reason(self) -> str:
         """Why that backend was chosen."""
         return self._backend_reason
+
+    @property
+    def placement(self) -> Placement:
+        """Which operators run where, and why not elsewhere.
+
+        Made on first use: on the CPU the model is compiled once more, with profiling, and run once
+        on random values, since the library tells it in no other way.
+
+        Raises:
+            UnsupportedModelError: The reference backend, which does not tell.
+            ClosedError: After ``close``.
+        """
+        self._check_open()
+        if self._placement is None:
+            from litert.accelerate.place import find_placement
+
+            self._placement = find_placement(
+                self._source, self._options, self._opened, self._backend, self._backend_reason
+            )
+        return self._placement
 
     @fast_method
     def run(
@@ -262,7 +321,9 @@ class Model:
 
     def __repr__(self) -> str:
         state = " closed" if self._is_closed else ""
-        return f"<litert.Model backend={self._backend!r}{state}>"
+        target = self._opened.target if self._opened is not None else None
+        accelerator = "cpu" if target is None else target.name
+        return f"<litert.Model backend={self._backend!r} accelerator={accelerator!r}{state}>"
 
     def _signature(self, key: str | None) -> Signature:
         signatures = self._backend_model.signatures

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import mmap
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -184,6 +186,27 @@ class ModelFile:
     buffers: tuple[Span, ...]
     metadata: tuple[MetadataEntry, ...]
     external_buffers: dict[int, int]
+
+
+@contextmanager
+def as_buffer(source: str | bytes) -> Iterator[Buffer]:
+    """Give the bytes of a model: a file's are mapped for the time of the ``with`` block.
+
+    Args:
+        source: A path, or the bytes themselves.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is empty.
+    """
+    if isinstance(source, bytes):
+        yield source
+        return
+    with (
+        open(source, "rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+    ):
+        yield data
 
 
 def read_model(data: Buffer) -> ModelFile:

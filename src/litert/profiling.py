@@ -87,9 +87,7 @@ def profile_operators(
     from litert.library import load_library
 
     load_library()
-    request = _native.CompileRequest(
-        cpu.num_threads, cpu.kernels == "xnnpack", enable_profiling=True
-    )
+    request = _native.CompileRequest(cpu.threads, cpu.kernels == "xnnpack", enable_profiling=True)
     compiled = _native.CompiledModel.from_file(os.fsencode(path), request)
     try:
         return _profile(compiled, inputs, signature, num_runs, num_warmup_runs)

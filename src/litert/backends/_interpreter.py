@@ -70,7 +70,7 @@ def make_interpreter(source: str | bytes, options: CpuOptions) -> Any:
     }[options.kernels]
     model = {"model_path": source} if isinstance(source, str) else {"model_content": source}
     return module.Interpreter(
-        **model, num_threads=options.num_threads, experimental_op_resolver_type=resolver
+        **model, num_threads=options.threads, experimental_op_resolver_type=resolver
     )
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from typing import TYPE_CHECKING
 
 from litert.backends.protocol import BackendModel
 from litert.errors import (
+    AcceleratorError,
     BackendFallbackWarning,
     FileFormatError,
     LibraryError,
@@ -16,6 +18,10 @@ from litert.errors import (
     UnsupportedModelError,
 )
 from litert.options import Backend, CpuOptions, check_backend
+
+if TYPE_CHECKING:
+    from litert.accelerate.load import Opened
+    from litert.accelerate.request import AcceleratorRequest
 
 # Tried once: an import statement in the way of every load would cost a twentieth of a small one.
 try:
@@ -57,6 +63,49 @@ def open_model(
         raise type(err)(
             f"model {source!r}: {err}", status=err.status, library_log=err.library_log
         ) from err
+
+
+def open_model_on(
+    source: str | bytes,
+    request: AcceleratorRequest,
+    options: CpuOptions,
+    backend: Backend,
+    release_gil: bool | None,
+) -> tuple[BackendModel, str, str, Opened]:
+    """Open a model on the accelerator that is asked for, or on the CPU as ``open_model`` does.
+
+    Args:
+        source: A path or the model's bytes.
+        request: Which accelerators may run it.
+        options: How to run it on the CPU.
+        backend: ``"reference"`` has the CPU alone.
+        release_gil: See ``NativeModel.open``.
+
+    Returns:
+        What ``open_model`` returns, and what came of the request.
+
+    Raises:
+        AcceleratorError: No accelerator that was asked for takes the model, and the CPU was not
+            asked for.
+        LiteRTError: The one that says why the model cannot be opened.
+    """
+    from litert.accelerate.load import Opened, open_as_requested
+
+    wanted, chosen_by = chosen_backend(backend)
+    if wanted == "reference" or NativeModel is None:
+        lacks = (
+            f"the reference backend, chosen by {chosen_by}, runs models on the CPU alone"
+            if wanted == "reference"
+            else f"accelerators need the native core: {_no_extension}"
+        )
+        if "cpu" not in request.order:
+            raise AcceleratorError(f"accelerator {request.order[0]!r}: {lacks}")
+        opened = Opened(None, None, None, (lacks,))
+    else:
+        opened = open_as_requested(source, request, options, release_gil)
+    if opened.model is not None and opened.target is not None:
+        return opened.model, "native", f"accelerator {opened.target.name!r}", opened
+    return *open_model(source, options, backend, release_gil), opened
 
 
 def chosen_backend(backend: Backend) -> tuple[Backend, str]:
@@ -157,18 +206,11 @@ def _is_left_to_reference(error: LiteRTError) -> bool:
 
 def _explained(source: str | bytes, err: LiteRTError) -> LiteRTError:
     """Return an error that says what the file tells of why it cannot run, else ``err`` itself."""
-    import mmap
-
+    from litert.model_file import as_buffer
     from litert.unrunnable import explain_unrunnable
 
-    if isinstance(source, bytes):
-        explanation = explain_unrunnable(source)
-    else:
-        with (
-            open(source, "rb") as file,
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
-        ):
-            explanation = explain_unrunnable(data)
+    with as_buffer(source) as data:
+        explanation = explain_unrunnable(data)
     if explanation is None:
         return err
     return UnsupportedModelError(explanation, status=err.status, library_log=err.library_log)

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,9 @@ from litert.errors import (
 from litert.library import load_library
 from litert.options import CpuOptions
 from litert.tensor_info import Quantization, Signature, TensorInfo
+
+if TYPE_CHECKING:
+    from litert.accelerate.target import Target
 
 # Runs kept ready for model.run, by signature and shapes; each holds its tensors' memory.
 _MAX_KEPT_RUNS = 8
@@ -141,15 +144,20 @@ class NativeModel:
 
     @classmethod
     def open(
-        cls, source: str | bytes, options: CpuOptions, release_gil: bool | None
+        cls,
+        source: str | bytes,
+        options: CpuOptions,
+        release_gil: bool | None,
+        target: Target | None = None,
     ) -> NativeModel:
         """Load and compile a model, and ask whether it can run.
 
         Args:
             source: A path, or the model's bytes, which are kept and not copied.
-            options: How to compile.
+            options: How to compile for the CPU.
             release_gil: True always releases the GIL during a run, False never; None decides by
                 how long runs take.
+            target: The accelerator to compile for.
 
         Raises:
             LibraryError: The library is not usable.
@@ -159,7 +167,7 @@ class NativeModel:
         """
         if not _native.is_library_open():
             load_library()
-        request = _native.CompileRequest(options.num_threads, options.kernels == "xnnpack")
+        request = _request(options, target)
         make: Callable[[Any, _native.CompileRequest], _native.CompiledModel] = (
             _native.CompiledModel.from_file
             if isinstance(source, str)
@@ -238,9 +246,9 @@ class NativeModel:
             self._latest.clear()
             self.fast.set(None)
 
-    def content_hash(self) -> str:
-        """Return the XXH3-128 of the model's bytes, 32 hexadecimal digits."""
-        return self._compiled.content_hash()
+    def compile_log(self) -> str:
+        """Return what the library said while it compiled for an accelerator; may be empty."""
+        return self._compiled.log
 
     def _run_at(self, signature: str, shapes: Shapes) -> _native.DictRun:
         """Return the run for these shapes, made on first use; the least used ones are dropped."""
@@ -281,6 +289,31 @@ class NativeModel:
     def _shapes_by_slot(self, signature: str, shapes: Shapes) -> list[tuple[int, ...]]:
         slots = self._ports_of(signature).input_slots
         return [shapes[name] for name in sorted(slots, key=slots.__getitem__)]
+
+
+def content_hash_of(source: str | bytes) -> str:
+    """Return the XXH3-128 of a model's bytes, 32 hexadecimal digits.
+
+    Raises:
+        ModelNotFoundError: There is no such file.
+        FileFormatError: It cannot be read, or is empty.
+    """
+    return _native.content_hash(os.fsencode(source), isinstance(source, str))
+
+
+def _request(options: CpuOptions, target: Target | None) -> _native.CompileRequest:
+    use_xnnpack = options.kernels == "xnnpack"
+    if target is None:
+        return _native.CompileRequest(options.threads, use_xnnpack)
+    return _native.CompileRequest(
+        options.threads,
+        use_xnnpack,
+        accelerators=target.hardware,
+        gpu_folder=target.gpu_folder,
+        compiler_folder=target.compiler_folder,
+        dispatch_folder=target.dispatch_folder,
+        accelerator_options=target.options,
+    )
 
 
 @contextmanager

@@ -145,7 +145,7 @@ class NativeLanguageModel:
                 file.embedder,
                 layout,
                 () if embedder is None else embedder.signatures,
-                options.num_threads,
+                options.threads,
                 options.kernels == "xnnpack",
                 cache_folder,
                 context_length or file.context_length(layout.cache_length),

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from litert.arrays import list_names, unknown_name
 from litert.cli.image import read_image
 from litert.errors import OptionError, SignatureError
+from litert.random_values import random_values
 from litert.tensor_info import Signature, TensorInfo
 
 _RANDOM = re.compile(r"random(?::(\d+(?:x\d+)*))?")
@@ -141,25 +142,7 @@ def _reason(err: Exception) -> str:
 def _random(
     info: TensorInfo, shape: tuple[int, ...] | None, generator: np.random.Generator
 ) -> Input:
-    """Make random values that a model of that type is likely to take.
-
-    Floats are in 0..1, small integers over their whole range. Integers of 32 and 64 bits are 0 or
-    1: most of them are indices or counts, and others could be out of range or run for ever.
-    """
+    """Make random values; without a shape, open dimensions are 1."""
     dimensions = shape or tuple(1 if size < 0 else size for size in info.shape)
     source = "random" if shape is None else f"random:{'x'.join(map(str, shape))}"
-    kind = info.type
-    values: npt.NDArray[Any]
-    if info.element_type == "string":
-        values = generator.integers(0, 10, dimensions).astype("S").astype(object)
-    elif info.dtype.kind == "b":
-        values = generator.integers(0, 2, dimensions).astype(np.bool_)
-    elif info.dtype.kind in "iu":
-        low, high = kind.integer_range if kind.bits < 32 else (0, 1)
-        values = generator.integers(low, high, dimensions, endpoint=True).astype(info.dtype)
-    elif info.dtype.kind == "c":
-        values = generator.random(dimensions) + 1j * generator.random(dimensions)
-        values = values.astype(info.dtype)
-    else:  # floats, and those of ml_dtypes
-        values = np.asarray(generator.random(dimensions), np.float32).astype(info.dtype)
-    return Input(np.asarray(values), source)
+    return Input(random_values(info, dimensions, generator), source)

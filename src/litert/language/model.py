@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from litert.backends.choose_language import open_language_model
 from litert.cache import cache_folder
@@ -25,7 +26,7 @@ from litert.language.options import GenerationArguments
 from litert.language.session import Session
 from litert.language.stream import Stream, read_async
 from litert.language.text import ModelText
-from litert.options import Backend, CpuOptions, check_backend
+from litert.options import Backend, CacheSetting, CpuOptions, check_backend
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -52,13 +53,13 @@ class LanguageModel:
         tokenizer: A ``tokenizer.json``, a SentencePiece model, or a folder with one; for a
             ``.tflite``, which has none, or in place of the file's own.
         num_threads: Threads of one run; by default the cores this process may use, at most 4.
-        cpu: How to run on the CPU, in place of ``num_threads``.
+        cpu: How to run on the CPU, in place of ``num_threads`` and ``weight_cache``.
         context_length: Tokens that a context holds at most, prompt and generated ones together; by
             default what the file says. More than the model was exported with only where its graph
             allows it, never more than its metadata says.
         weight_cache: ``"auto"`` keeps packed weights in the user's cache folder, so that the next
             load is quick and processes share them; a path keeps them in that folder; None keeps
-            nothing on disk.
+            nothing on disk. Short for ``cpu=CpuOptions(weight_cache=...)``.
         warmup: Make the first run a part of loading, so that the first token comes as soon as
             later ones.
         backend: ``"native"`` (the C++ core), ``"reference"`` (ai-edge-litert's Interpreter, slow),
@@ -87,12 +88,12 @@ class LanguageModel:
         num_threads: int | None = None,
         cpu: CpuOptions | None = None,
         context_length: int | None = None,
-        weight_cache: Literal["auto"] | str | os.PathLike[str] | None = "auto",
+        weight_cache: CacheSetting = "auto",
         warmup: bool = False,
         backend: Backend = "auto",
     ) -> None:
         self._is_closed = True  # until everything below has succeeded
-        options = _cpu_options(num_threads, cpu)
+        options = _cpu_options(num_threads, weight_cache, cpu)
         self._file = open_language_file(path, tokenizer=tokenizer)
         _check_context_length(context_length, self._file)
         reading = _TokenizerReading(self._file, is_native=backend != "reference")
@@ -101,7 +102,7 @@ class LanguageModel:
                 self._file,
                 options,
                 check_backend(backend),
-                cache_folder=_folder(weight_cache),
+                cache_folder=_folder(options.weight_cache),
                 context_length=context_length,
             )
         finally:
@@ -358,13 +359,19 @@ class _TokenizerReading:
         return None if content is None else load_tokenizer(content)
 
 
-def _cpu_options(num_threads: int | None, cpu: CpuOptions | None) -> CpuOptions:
+def _cpu_options(
+    num_threads: int | None, weight_cache: CacheSetting, cpu: CpuOptions | None
+) -> CpuOptions:
     if cpu is None:
-        if num_threads is None:
-            num_threads = default_num_threads()
-        return CpuOptions(num_threads=num_threads)
-    if num_threads is not None:
+        cpu = CpuOptions(num_threads=num_threads, weight_cache=weight_cache)
+    elif num_threads is not None:
         raise OptionError("num_threads: give it inside cpu=CpuOptions(...), not twice")
+    elif weight_cache != "auto":
+        raise OptionError("weight_cache: give it inside cpu=CpuOptions(...), not twice")
+    if cpu.xnnpack_flags:
+        raise OptionError("xnnpack_flags: have no meaning for a language model")
+    if cpu.num_threads is None:
+        return dataclasses.replace(cpu, num_threads=default_num_threads())
     return cpu
 
 
@@ -380,7 +387,7 @@ def _check_context_length(wanted: int | None, file: LanguageFile) -> None:
         )
 
 
-def _folder(weight_cache: str | os.PathLike[str] | None) -> str:
+def _folder(weight_cache: CacheSetting) -> str:
     if weight_cache is None:
         return ""
     return str(cache_folder()) if weight_cache == "auto" else os.path.abspath(weight_cache)

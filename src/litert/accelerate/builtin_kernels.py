@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import mmap
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from litert.model_file import ModelFile, OperatorEntry, SubgraphEntry, TensorEntry, read_model
+import numpy as np
+
+from litert.model import Model
+from litert.model_file import (
+    ModelFile,
+    OperatorEntry,
+    SubgraphEntry,
+    TensorEntry,
+    as_buffer,
+    read_model,
+)
 from litert.options import CpuOptions
-from litert.profiling import profile_operators
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
+from litert.random_values import random_values
+from litert.tensor_info import Signature
 
 _NUM_PROFILED_RUNS = 3
 _MAX_LISTED = 4
 _INT16 = "XNNPACK has no int16 kernels"
 # Weights of these types go to XNNPACK only where the operator holds them itself.
 _SMALL_TYPES = ("int4", "uint4", "int2")
-# Their time includes that of the operators in their bodies.
-_CONTROL_FLOW = ("WHILE", "IF", "CALL", "STABLEHLO_WHILE", "STABLEHLO_COMPOSITE")
 _FLOATS = ("float32", "float16", "bfloat16")
 
 
@@ -60,31 +63,29 @@ class BuiltinOperators:
 
 
 def find_builtin_operators(
-    path: str, inputs: Mapping[str, npt.NDArray[Any]], *, signature: str, num_threads: int
+    source: str | bytes, options: CpuOptions, signature: str | None = None
 ) -> BuiltinOperators:
-    """Run a model on the native backend and see which operators XNNPACK did not take.
+    """Run a model on random values and see which operators XNNPACK did not take.
 
     Args:
-        path: A .tflite file.
-        inputs: An array for each input.
-        signature: The signature's key.
-        num_threads: Threads of a run.
+        source: Its path or bytes.
+        options: How to run it.
+        signature: The signature's key; the first one where it is left out.
 
     Raises:
-        LiteRTError: The model cannot be compiled or run there.
+        LiteRTError: The model cannot be compiled or run on the native backend.
     """
-    with (
-        Path(path).open("rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
-    ):
+    with as_buffer(source) as data:
         model = read_model(data)
-    subgraphs = list(_subgraphs(model, signature))
+    with Model(source, cpu=options, backend="native") as opened:
+        chosen = opened.signatures[signature or next(iter(opened.signatures))]
+        builtin, time_share = _builtin_calls(opened, chosen)
+    subgraphs = list(_subgraphs(model, chosen.key))
     known = Counter(
         operator.code.label for subgraph in subgraphs for operator in subgraph.operators
     )
-    called, time_share = _builtin_calls(path, inputs, signature, num_threads, known)
-    # A loop's operators are called once a round.
-    counts = {name: min(number, known[name]) for name, number in called.items()}
+    # What the library has made of composites has names that the file does not know.
+    counts = {name: min(number, known[name]) for name, number in builtin.items() if name in known}
     ordered = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
     reasons = {
         reason: None
@@ -96,26 +97,19 @@ def find_builtin_operators(
     return BuiltinOperators(known.total(), ordered, time_share, "; ".join(reasons))
 
 
-def _builtin_calls(
-    path: str,
-    inputs: Mapping[str, npt.NDArray[Any]],
-    signature: str,
-    num_threads: int,
-    known: Mapping[str, int],
-) -> tuple[dict[str, int], float]:
-    """Return calls of builtin kernels by the operator's name, and their share of the time."""
-    profile = profile_operators(
-        path,
-        inputs,
-        signature=signature,
-        cpu=CpuOptions(num_threads=num_threads),
-        num_runs=_NUM_PROFILED_RUNS,
-    )
-    # XNNPACK's kernels have names of their own, "Convolution (NHWC, F32) DWConv".
-    builtin = [operator for operator in profile.operators if operator.name in known]
-    builtin_us = sum(operator.mean_us for operator in builtin if operator.name not in _CONTROL_FLOW)
-    share = min(builtin_us / profile.run_us, 1.0) if profile.run_us else 0.0
-    return {operator.name: operator.num_calls for operator in builtin}, share
+def _builtin_calls(model: Model, signature: Signature) -> tuple[Counter[str], float]:
+    """Return the operators on builtin kernels by name, and their share of the time."""
+    generator = np.random.default_rng(0)
+    inputs = {
+        name: random_values(info, tuple(max(size, 1) for size in info.shape), generator)
+        for name, info in signature.inputs.items()
+    }
+    with model.profile() as profile:
+        for _ in range(_NUM_PROFILED_RUNS):
+            model.run(inputs, signature=signature.key)
+    builtin = [operator for operator in profile.operators if operator.kernels == "builtin"]
+    share = sum(operator.share for operator in builtin)
+    return Counter(operator.name for operator in builtin), share
 
 
 def _subgraphs(model: ModelFile, signature: str) -> Iterator[SubgraphEntry]:

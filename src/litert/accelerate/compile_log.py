@@ -1,0 +1,88 @@
+"""What the library's log tells of a compilation: which operators went where, and why not.
+
+No call of the library tells it. The lines are of LiteRT 2.1.6 to 2.3.0.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+# Of the GPU's delegate; it says nothing where it takes all.
+_UNSUPPORTED = "Following operations are not supported by GPU delegate:"
+_SHARE = re.compile(
+    r"^(No|\d+) operations will run on the GPU, and (?:all|the remaining) (\d+) ", re.MULTILINE
+)
+_OPERATOR = re.compile(r"^([A-Z][A-Z0-9_]*): ([^.\n]*(?:\.\d[^.\n]*)*)\.?", re.MULTILINE)
+_GPU_USED = "Initializing WebGPU-based API from"  # the graph, or the program cache
+_ADAPTER = re.compile(r"Selected adapter: ([^,\n]+)")
+# Of the compiler plugin of an NPU, one line a subgraph.
+_PARTITIONED = re.compile(
+    r"selected (\d+) ops, from a total of (\d+) ops\. resulted in (\d+) partitions"
+)
+_PLUGIN_APPLIED = re.compile(r"[1-9]\d* compiler plugins were applied successfully")
+
+_FAILURES = re.compile(r"^(?:ERROR|[EF]\d{4}|Error)\b")
+_PREFIX = re.compile(
+    r"^(?:(?:ERROR|WARNING|INFO):\s*|[EFWI]\d{4} [\d:.]+\s+\d+ )?"
+    r"(?:\[?[\w./]+\.(?:cc|h|cpp):\d+\]\s*)?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """How much of a graph an accelerator took. Immutable.
+
+    Attributes:
+        num_operators: How many operators; None where the log does not say, though some were.
+        num_total: Of how many; None where the log does not say.
+        num_partitions: In how many parts.
+        reasons: Why the others were not: ``"3 CONV_2D: Tensor type(INT16) is not supported"``.
+        device: The device's name, empty where it is not told.
+    """
+
+    num_operators: int | None
+    num_total: int | None
+    num_partitions: int
+    reasons: tuple[str, ...] = ()
+    device: str = ""
+
+
+def read_gpu_log(log: str) -> Taken:
+    """Read the log of a compilation for GPU and CPU."""
+    adapter = _ADAPTER.search(log)
+    device = adapter[1] if adapter is not None else ""
+    num_partitions = log.count(_GPU_USED)
+    _, found, refused = log.partition(_UNSUPPORTED)
+    if not found:
+        return Taken(None if num_partitions else 0, None, num_partitions, (), device)
+    share = _SHARE.search(refused)
+    reasons = tuple(
+        f"{count} {name}: {why}"
+        for (name, why), count in Counter(_OPERATOR.findall(refused)).items()
+    )
+    if share is None:  # the library cuts long messages
+        return Taken(None if num_partitions else 0, None, num_partitions, reasons, device)
+    taken = 0 if share[1] == "No" else int(share[1])
+    return Taken(taken, taken + int(share[2]), num_partitions, reasons, device)
+
+
+def read_npu_log(log: str) -> Taken:
+    """Read the log of a compilation for NPU and CPU."""
+    if _PLUGIN_APPLIED.search(log) is None:
+        return Taken(0, None, 0)
+    counts = [tuple(map(int, found)) for found in _PARTITIONED.findall(log)]
+    taken, total, partitions = (sum(count[place] for count in counts) for place in range(3))
+    return Taken(taken, total, partitions)
+
+
+def failures(lines: tuple[str, ...] | list[str]) -> list[str]:
+    """Return what the log's lines say of a failure, without time, file and level; each once."""
+    found: dict[str, None] = {}
+    for line in lines:
+        if _FAILURES.match(line):
+            text = _PREFIX.sub("", line).strip()
+            if text:
+                found[text] = None
+    return list(found)

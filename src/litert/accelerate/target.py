@@ -1,0 +1,154 @@
+"""What the core has to know to compile a model for an accelerator."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from litert.accelerate.machine import require
+from litert.accelerate.names import AcceleratorName
+from litert.accelerate.npu_targets import VENDORS, Vendor
+from litert.accelerate.openvino import openvino_folders, openvino_problem
+from litert.accelerate.options import GpuOptions, NpuOptions
+from litert.errors import AcceleratorError
+from litert.library import library_info
+from litert.unrunnable import CompiledFor
+
+# LiteRtHwAccelerators.
+CPU_BIT = 1
+_BITS: dict[str, int] = {"gpu": 2, "npu": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An accelerator that is here, and how the library is told to use it. Immutable.
+
+    Attributes:
+        name: ``"gpu"`` or ``"npu"``.
+        kernels: What computes there: ``"WebGPU"``, ``"OpenVINO"``.
+        hardware: The accelerator's bit, with the CPU's unless the accelerator has to run all.
+        devices: The devices' names.
+        options: Texts by the name that the library's parser looks for.
+        gpu_folder: Of the GPU's library.
+        compiler_folder: Of the NPU's compiler plugin; empty for a model that is compiled already.
+        dispatch_folder: Of the NPU's dispatch library.
+    """
+
+    name: AcceleratorName
+    kernels: str
+    hardware: int
+    devices: tuple[str, ...] = ()
+    options: tuple[tuple[str, str], ...] = ()
+    gpu_folder: str = ""
+    compiler_folder: str = ""
+    dispatch_folder: str = ""
+
+    @property
+    def bit(self) -> int:
+        """The accelerator's bit alone."""
+        return _BITS[self.name]
+
+
+def gpu_target(options: GpuOptions, cache_lines: list[str]) -> Target:
+    """Return the GPU of this machine.
+
+    Args:
+        options: The user's.
+        cache_lines: What the library is told about its program cache.
+
+    Raises:
+        AcceleratorError: There is none, or none of the name asked for.
+    """
+    found = require("gpu")
+    assert found.library is not None  # of what is available
+    if options.device is not None and not any(
+        options.device.lower() in device.lower() for device in found.devices
+    ):
+        raise AcceleratorError(
+            f"no GPU is called {options.device!r}; there is {', '.join(found.devices) or 'none'}"
+        )
+    return Target(
+        name="gpu",
+        kernels="WebGPU",
+        hardware=_BITS["gpu"] | CPU_BIT,
+        devices=found.devices,
+        options=(("gpu_options", _text(options.lines() + cache_lines)),),
+        gpu_folder=os.path.dirname(found.library),
+    )
+
+
+def npu_target(options: NpuOptions, compiled_for: CompiledFor | None) -> Target:
+    """Return the NPU of this machine.
+
+    Args:
+        options: The user's.
+        compiled_for: The NPU that the model is compiled for already; None for a plain model.
+
+    Raises:
+        AcceleratorError: There is none, or its libraries are missing.
+    """
+    is_compiled = compiled_for is not None
+    vendor = next(vendor for vendor in VENDORS if vendor.key == options.vendor)
+    if compiled_for is not None and compiled_for.vendor not in ("", vendor.name):
+        raise AcceleratorError(
+            f"accelerator 'npu': the model is compiled for {compiled_for}, not for one of "
+            f"{vendor.name}; it needs NpuOptions(vendor=..., dispatch_dir=...) on a device with it"
+        )
+    if options.vendor != "intel":
+        return _other_vendor(vendor, options, is_compiled)
+    library = library_info().path
+    if options.device == "npu" and not is_compiled:
+        devices = require("npu").devices
+    else:
+        problem = openvino_problem(library)
+        if problem:
+            raise AcceleratorError(f"accelerator 'npu' is not available: {problem}")
+        devices = (
+            (f"the device of {compiled_for}, as it was compiled",)
+            if is_compiled
+            else (_openvino_device(options),)
+        )
+    compiler, dispatch = openvino_folders(library)
+    return Target(
+        name="npu",
+        kernels="OpenVINO",
+        hardware=_BITS["npu"] | CPU_BIT,
+        devices=devices,
+        options=() if is_compiled else (("intel_openvino", _text(options.lines())),),
+        compiler_folder="" if is_compiled else str(compiler),
+        dispatch_folder=str(options.dispatch_dir or dispatch),
+    )
+
+
+def _openvino_device(options: NpuOptions) -> str:
+    return f"OpenVINO's {options.device.upper()} device"
+
+
+def _other_vendor(vendor: Vendor, options: NpuOptions, is_compiled: bool) -> Target:
+    if options.dispatch_dir is None:
+        raise AcceleratorError(
+            f"accelerator 'npu': {vendor.name}'s dispatch library is in no package for Linux; give "
+            "NpuOptions(dispatch_dir=...) the folder that holds the vendor's libLiteRtDispatch"
+        )
+    folder = Path(options.dispatch_dir)
+    if not any(folder.glob("libLiteRtDispatch*.so")):
+        raise AcceleratorError(
+            f"accelerator 'npu': {str(folder)!r} holds no libLiteRtDispatch*.so, {vendor.name}'s "
+            "dispatch library"
+        )
+    if not is_compiled:
+        raise AcceleratorError(
+            f"accelerator 'npu': models for {vendor.name}'s NPU are compiled ahead of time: "
+            f"litert-native compile MODEL --target {vendor.key}:CHIP -o OUT"
+        )
+    return Target(
+        name="npu",
+        kernels=vendor.name,
+        hardware=_BITS["npu"] | CPU_BIT,
+        dispatch_folder=str(folder),
+    )
+
+
+def _text(lines: list[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)

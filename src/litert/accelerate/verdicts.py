@@ -1,0 +1,67 @@
+"""What trial runs have found out, kept for later processes.
+
+A verdict holds for one content of a model, one release of the library, one device and one set of
+options, all of which are in its name. Whatever goes wrong with the folder costs time and nothing
+else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from litert.cache import cache_folder
+from litert.cpu import cpu_model
+from litert.library import library_info
+
+PREFIX = "checked-"
+
+_FORMAT = 1
+_MAX_BYTES = 65536
+
+_log = logging.getLogger("litert")
+
+
+def verdict_name(content_hash: str, *parts: object) -> str:
+    """Return the name of the file for what a verdict depends on.
+
+    Args:
+        content_hash: Of the model.
+        parts: What else: options, devices. Their ``repr`` counts.
+    """
+    info = library_info()
+    depends = repr((_FORMAT, info.version, info.package, cpu_model(), parts))
+    digest = hashlib.sha256(depends.encode("utf-8", "surrogateescape")).hexdigest()
+    return f"{PREFIX}{content_hash}-{digest[:32]}"
+
+
+def read_verdict(name: str) -> dict[str, Any] | None:
+    """Return what was found out, None where nothing is kept that can be read."""
+    try:
+        with (cache_folder() / name).open("rb") as file:
+            found = json.loads(file.read(_MAX_BYTES))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def write_verdict(name: str, verdict: dict[str, Any]) -> None:
+    """Keep what was found out; a reader sees all of it or nothing."""
+    folder = cache_folder()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(prefix=name, suffix=".tmp", dir=folder)
+        try:
+            with open(descriptor, "w", encoding="utf-8") as file:
+                json.dump(verdict, file)
+            os.replace(temporary, folder / name)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as err:
+        _log.info("%s: nothing is kept of the trial runs: %s", folder, err)
