@@ -36,7 +36,9 @@ def measured(request: pytest.FixtureRequest) -> Measured:
     path = find_model(f"mobilenet/mobilenet_v2_1.0_224_{precision}.tflite")
     inputs = random_inputs(path)
     models = {
-        name: litert.Model(path, cpu=litert.CpuOptions(kernels=kernels), backend="native")
+        name: litert.Model(
+            path, cpu=litert.CpuOptions(num_threads=1, kernels=kernels), backend="native"
+        )
         for name, kernels in KERNELS.items()
     }
     outputs = {name: model.run(inputs, quantize=True) for name, model in models.items()}

@@ -33,7 +33,7 @@ def measured(request: pytest.FixtureRequest) -> Measured:
     (array,) = inputs.values()
 
     def native() -> dict[str, np.ndarray]:
-        with litert.Model(path, backend="native") as model:
+        with litert.Model(path, num_threads=1, backend="native") as model:
             return model.run(inputs)
 
     def interpreter() -> np.ndarray:

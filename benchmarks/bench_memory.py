@@ -31,7 +31,7 @@ def run_cases() -> dict[str, tuple[Timed, int]]:
     native = NativePeer(path, inputs)
 
     def load_run_close() -> None:
-        with litert.Model(path, backend="native") as model:
+        with litert.Model(path, num_threads=1, backend="native") as model:
             model.run(inputs)
 
     return {

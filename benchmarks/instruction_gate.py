@@ -64,7 +64,7 @@ def cases() -> dict[str, Callable[[int], None]]:
     def opened(name: str) -> litert.Model:
         # Bytes: the length of a path would be counted. A fixed answer to whether the GIL is
         # released: Callgrind's slowness would look like long runs.
-        return litert.Model((DATA / name).read_bytes(), release_gil=False)
+        return litert.Model((DATA / name).read_bytes(), num_threads=1, release_gil=False)
 
     def calls_of(function: Callable[..., object], *args: object) -> Callable[[int], None]:
         def call(count: int) -> None:

@@ -45,10 +45,25 @@ def test_load_model_takes_all_options_by_name(manager: LiteRTManager, data: Path
     assert manager.generate({"input": np.zeros((1, 8), np.float32)})["output"].shape == (1, 3)
 
 
-def test_load_model_on_the_gpu_is_refused_with_a_reason(manager: LiteRTManager, data: Path) -> None:
-    with pytest.raises(litert.AcceleratorError, match=r"use_gpu=True: .*pass use_gpu=False"):
+def test_load_model_without_a_gpu_is_refused_with_a_reason(
+    manager: LiteRTManager, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VK_DRIVER_FILES", "/no/driver.json")
+    with pytest.raises(litert.AcceleratorError, match="'gpu' is not available: no Vulkan"):
         manager.load_model(data / "mlp.tflite", use_gpu=True)
     assert not manager.is_loaded
+
+
+def test_load_model_on_the_gpu_runs_there(
+    manager: LiteRTManager, data: Path, software_gpu: Path
+) -> None:
+    manager.load_model(data / "mlp.tflite", use_gpu=True)
+    assert manager.model.placement.accelerator == "gpu"
+
+
+def test_load_language_model_on_the_gpu_is_refused(manager: LiteRTManager) -> None:
+    with pytest.raises(litert.AcceleratorError, match="language models run on the CPU alone"):
+        manager.load_model(speller_model_path(), use_gpu=True)
 
 
 def test_load_model_missing_file_raises(manager: LiteRTManager, tmp_path: Path) -> None:

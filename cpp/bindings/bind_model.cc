@@ -65,6 +65,14 @@ std::shared_ptr<CompiledModel> compile(const std::shared_ptr<const FileMapping>&
 
 void bind_compile_request(py::module_& module) {
   py::class_<CompileRequest>(module, "CompileRequest", py::is_final())
+      // The common case by itself: converting what is left out takes as long as all the rest.
+      .def(py::init([](int num_threads, bool use_xnnpack) {
+             CompileRequest request;
+             request.options.num_threads = num_threads;
+             request.options.use_xnnpack = use_xnnpack;
+             return request;
+           }),
+           py::arg("num_threads"), py::arg("use_xnnpack"))
       .def(py::init([](int num_threads, bool use_xnnpack, bool enable_profiling, int accelerators,
                        const std::string& gpu_folder, const std::string& compiler_folder,
                        const std::string& dispatch_folder,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from litert.cpu import num_physical_cores
 from litert.errors import OptionError
 
 Backend = Literal["auto", "native", "reference"]
@@ -75,18 +76,18 @@ class CpuOptions:
             _check_num_threads(self.num_threads)
         if self.kernels not in ("xnnpack", "builtin"):
             raise OptionError(f"kernels: expected 'xnnpack' or 'builtin', got {self.kernels!r}")
-        object.__setattr__(self, "xnnpack_flags", _checked_flags(self.xnnpack_flags))
-        if self.xnnpack_flags and self.kernels == "builtin":
-            raise OptionError("xnnpack_flags: have no meaning with kernels='builtin'")
-        check_cache_setting("weight_cache", self.weight_cache)
+        if self.xnnpack_flags != ():
+            object.__setattr__(self, "xnnpack_flags", _checked_flags(self.xnnpack_flags))
+            if self.xnnpack_flags and self.kernels == "builtin":
+                raise OptionError("xnnpack_flags: have no meaning with kernels='builtin'")
+        if self.weight_cache != "auto":
+            check_cache_setting("weight_cache", self.weight_cache)
 
     @property
     def threads(self) -> int:
         """``num_threads``, or its default where it is None."""
         if self.num_threads is not None:
             return self.num_threads
-        from litert.cpu import num_physical_cores
-
         return min(num_physical_cores(), _MAX_THREADS)
 
     @property
