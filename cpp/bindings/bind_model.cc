@@ -41,18 +41,9 @@ std::shared_ptr<const FileMapping> borrow_buffer(const py::buffer& source) {
 
 std::shared_ptr<CompiledModel> compile(const std::shared_ptr<const FileMapping>& mapping,
                                        int num_threads, bool use_xnnpack) {
-  std::shared_ptr<CompiledModel> compiled = CompiledModel::compile(
-      Model::load(mapping), {.num_threads = num_threads, .use_xnnpack = use_xnnpack});
-  // Freeing packed weights takes long: whoever drops the model last does it without the GIL.
-  CompiledModel* const address = compiled.get();
-  return {address, [owner = std::move(compiled)](CompiledModel*) mutable {
-            if (PyGILState_Check() != 0) {
-              const GilRelease released;
-              owner.reset();
-            } else {
-              owner.reset();
-            }
-          }};
+  // Packed weights take long to free.
+  return free_without_gil(CompiledModel::compile(
+      Model::load(mapping), {.num_threads = num_threads, .use_xnnpack = use_xnnpack}));
 }
 
 py::object describe_quantization(const runtime::SlotQuantization& quantization) {

@@ -9,6 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from litert.accelerate.profile import Profile
+    from litert.accelerate.profile_rows import OperatorProfile
     from litert.arrays import empty_aligned
     from litert.errors import (
         AcceleratorError,
@@ -62,6 +64,8 @@ _MODULE_OF = {
     "TokenLogprob": "language.generation",
     "GenerationOptions": "language.options",
     "CpuOptions": "options",
+    "Profile": "accelerate.profile",
+    "OperatorProfile": "accelerate.profile_rows",
     "TensorInfo": "tensor_info",
     "Signature": "tensor_info",
     "Quantization": "tensor_info",
@@ -111,6 +115,8 @@ __all__ = [
     "TokenLogprob",
     "GenerationOptions",
     "CpuOptions",
+    "Profile",
+    "OperatorProfile",
     "TensorInfo",
     "Signature",
     "Quantization",

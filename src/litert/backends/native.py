@@ -76,7 +76,16 @@ class _Ports:
 class NativeRunner:
     """One signature at one set of shapes. One thread at a time: a second call raises."""
 
-    __slots__ = ("_inputs", "_outputs", "_ports", "_runner", "inputs", "outputs", "run")
+    __slots__ = (
+        "__weakref__",
+        "_inputs",
+        "_outputs",
+        "_ports",
+        "_runner",
+        "inputs",
+        "outputs",
+        "run",
+    )
 
     inputs: Mapping[str, npt.NDArray[Any]]
     outputs: Mapping[str, npt.NDArray[Any]]
@@ -122,14 +131,18 @@ class NativeModel:
         "_kept",
         "_latest",
         "_lock",
+        "_options",
         "_ports",
         "_release_gil",
         "_signatures",
         "fast",
     )
 
-    def __init__(self, compiled: _native.CompiledModel, release_gil: bool | None) -> None:
+    def __init__(
+        self, compiled: _native.CompiledModel, options: CpuOptions, release_gil: bool | None
+    ) -> None:
         self._compiled = compiled
+        self._options = options
         self._release_gil = release_gil
         self._described_once: dict[str, Any] | None = None
         self._ports: dict[str, _Ports] = {}
@@ -171,7 +184,7 @@ class NativeModel:
         except ExecutionError as err:
             # The library has no status of its own for "this model cannot be prepared".
             raise ModelError(str(err), status=err.status, library_log=err.library_log) from err
-        return cls(compiled, release_gil)
+        return cls(compiled, options, release_gil)
 
     @property
     def _described(self) -> dict[str, Any]:
@@ -233,14 +246,17 @@ class NativeModel:
     def close(self) -> None:
         """See ``BackendModel``."""
         self._compiled.close()
-        with self._lock:
-            self._kept.clear()
-            self._latest.clear()
-            self.fast.set(None)
+        self._forget_runs()
 
     def content_hash(self) -> str:
         """Return the XXH3-128 of the model's bytes, 32 hexadecimal digits."""
         return self._compiled.content_hash()
+
+    def _forget_runs(self) -> None:
+        with self._lock:
+            self._kept.clear()
+            self._latest.clear()
+            self.fast.set(None)
 
     def _run_at(self, signature: str, shapes: Shapes) -> _native.DictRun:
         """Return the run for these shapes, made on first use; the least used ones are dropped."""

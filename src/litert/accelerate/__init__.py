@@ -1,0 +1,1 @@
+"""Where a model runs, and how fast each part of it is."""
