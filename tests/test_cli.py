@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -206,6 +207,27 @@ def test_run_refuses_in_one_line(capsys, data, tmp_path, monkeypatch, arguments,
     else:
         model = data / "add.tflite"
     assert message in fail(capsys, "run", model, *arguments)
+
+
+def test_run_with_profile_shows_the_operators(capsys, data):
+    assert main(["run", str(data / "add.tflite"), "--profile"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    shown = lines[lines.index("profile") + 1 :]
+    assert re.match(r"\d+ runs on 1 thread: mean ", shown[0])
+    assert [line.split()[:4] for line in shown if "XNNPACK" in line][-1] == [
+        "Add", "(ND)", "XNNPACK", "p0.0"
+    ]  # fmt: skip
+    assert max(map(len, shown)) <= 80
+
+
+def test_run_with_profile_has_it_in_json(capsys, data):
+    profile = run_json(capsys, data / "add.tflite", "--profile")["profile"]
+    assert [(row["name"], row["num_calls"]) for row in profile["operators"]] == [("Add (ND)", 1)]
+
+
+def test_run_with_profile_needs_the_native_backend(capsys, data):
+    message = fail(capsys, "run", data / "svdf_state.tflite", "--profile")
+    assert "profile: needs the native backend" in message
 
 
 @pytest.mark.parametrize("command", ["run", "inspect"])

@@ -12,6 +12,7 @@
 
 #include "bind_run.h"
 #include "bindings.h"
+#include "compile_request.h"
 #include "dict_run.h"
 #include "gil.h"
 #include "litert/runtime/compiled_model.h"
@@ -41,26 +42,11 @@ std::shared_ptr<const FileMapping> borrow_buffer(const py::buffer& source) {
       info);
 }
 
-// What a model is compiled with, and for.
-struct CompileRequest {
-  runtime::EnvironmentOptions environment;
-  runtime::CompileOptions options;
-};
-
 std::shared_ptr<CompiledModel> compile(const std::shared_ptr<const FileMapping>& mapping,
                                        const CompileRequest& request) {
-  std::shared_ptr<CompiledModel> compiled = CompiledModel::compile(
-      Model::load(mapping, runtime::Environment::shared(request.environment)), request.options);
-  // Freeing packed weights takes long: whoever drops the model last does it without the GIL.
-  CompiledModel* const address = compiled.get();
-  return {address, [owner = std::move(compiled)](CompiledModel*) mutable {
-            if (PyGILState_Check() != 0) {
-              const GilRelease released;
-              owner.reset();
-            } else {
-              owner.reset();
-            }
-          }};
+  // Packed weights take long to free.
+  return free_without_gil(CompiledModel::compile(
+      Model::load(mapping, runtime::Environment::shared(request.environment)), request.options));
 }
 
 void bind_compile_request(py::module_& module) {
@@ -73,7 +59,7 @@ void bind_compile_request(py::module_& module) {
              return request;
            }),
            py::arg("num_threads"), py::arg("use_xnnpack"))
-      .def(py::init([](int num_threads, bool use_xnnpack, bool enable_profiling, int accelerators,
+      .def(py::init([](int num_threads, bool use_xnnpack, int accelerators,
                        const std::string& gpu_folder, const std::string& compiler_folder,
                        const std::string& dispatch_folder,
                        const std::vector<std::pair<std::string, std::string>>& texts) {
@@ -84,15 +70,13 @@ void bind_compile_request(py::module_& module) {
                                  .dispatch_folder = dispatch_folder},
                  .options = {.accelerators = accelerators,
                              .num_threads = num_threads,
-                             .use_xnnpack = use_xnnpack,
-                             .enable_profiling = enable_profiling}};
+                             .use_xnnpack = use_xnnpack}};
              for (const auto& [identifier, toml] : texts) {
                request.options.accelerator_options.push_back({identifier, toml});
              }
              return request;
            }),
            py::arg("num_threads"), py::arg("use_xnnpack"), py::kw_only(),
-           py::arg("enable_profiling") = false,
            py::arg("accelerators") = static_cast<int>(kLiteRtHwAcceleratorCpu),
            py::arg("gpu_folder") = "", py::arg("compiler_folder") = "",
            py::arg("dispatch_folder") = "",

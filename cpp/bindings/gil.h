@@ -9,7 +9,9 @@
 #include <pybind11/pybind11.h>
 
 #include <chrono>
+#include <memory>
 #include <thread>
+#include <utility>
 
 namespace litert_native::bindings {
 
@@ -56,5 +58,19 @@ class GilAcquire {
 
   PyGILState_STATE state_;
 };
+
+// The same object, freed without the GIL by whoever drops it last: for what takes long to free.
+template <typename T>
+[[nodiscard]] std::shared_ptr<T> free_without_gil(std::shared_ptr<T> object) {
+  T* const address = object.get();
+  return {address, [owner = std::move(object)](T*) mutable {
+            if (PyGILState_Check() != 0) {
+              const GilRelease released;
+              owner.reset();
+            } else {
+              owner.reset();
+            }
+          }};
+}
 
 }  // namespace litert_native::bindings

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from litert.accelerate.machine import Accelerator, accelerators
     from litert.accelerate.options import GpuOptions, NpuOptions
     from litert.accelerate.placement import PlacedOperators, Placement
+    from litert.accelerate.profile import Profile
+    from litert.accelerate.profile_rows import OperatorProfile
     from litert.arrays import empty_aligned
     from litert.errors import (
         AcceleratorError,
@@ -70,6 +72,8 @@ _MODULE_OF = {
     "NpuOptions": "accelerate.options",
     "Placement": "accelerate.placement",
     "PlacedOperators": "accelerate.placement",
+    "Profile": "accelerate.profile",
+    "OperatorProfile": "accelerate.profile_rows",
     "TensorInfo": "tensor_info",
     "Signature": "tensor_info",
     "Quantization": "tensor_info",
@@ -127,6 +131,8 @@ __all__ = [
     "NpuOptions",
     "Placement",
     "PlacedOperators",
+    "Profile",
+    "OperatorProfile",
     "TensorInfo",
     "Signature",
     "Quantization",

@@ -24,15 +24,14 @@ from litert.cli.compare import (
 from litert.cli.inputs import read_inputs
 from litert.cli.output import aligned, printable, show
 from litert.cpu import cpu_model
-from litert.errors import LiteRTError, OptionError
+from litert.errors import LiteRTError
 from litert.latency import Latency, Opened, interpreter_contender, own_contender, take_turns
 from litert.library import library_info
 from litert.model import Model
-from litert.options import CpuOptions
 
 if TYPE_CHECKING:
+    from litert.accelerate.profile import Profile
     from litert.latency import Arrays
-    from litert.profiling import Profile
 
 _DEFAULT_RUNS = 200
 _DEFAULT_WARMUP = 20
@@ -84,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what runs the model (auto)",
     )  # fmt: skip
     add_compare_argument(parser)
-    parser.add_argument("--profile", action="store_true", help="show the time of each operator")
+    parser.add_argument("--profile", action="store_true", help="show where the time of a run goes")
     parser.add_argument(
         "--seed", metavar="N", type=_not_negative, default=0, help="of the random inputs (0)"
     )
@@ -176,20 +175,10 @@ def _measure(
 
 
 def _profile(model: Model, args: argparse.Namespace, key: str, inputs: Arrays) -> Profile:
-    from litert.profiling import profile_operators
-
-    if model.backend != "native":
-        raise OptionError(
-            f"--profile needs the native backend; this model runs on the {model.backend} one: "
-            f"{model.backend_reason}"
-        )
-    return profile_operators(
-        args.model,
-        inputs,
-        signature=key,
-        cpu=CpuOptions(num_threads=args.threads),
-        num_runs=min(args.runs, _MAX_PROFILED_RUNS),
-    )
+    with model.profile(num_warmup_runs=1) as profile:
+        for _ in range(1 + min(args.runs, _MAX_PROFILED_RUNS)):
+            model.run(inputs, signature=key)
+    return profile
 
 
 def _signature_key(model: Model, key: str | None) -> str:
@@ -220,7 +209,7 @@ def _as_json(
     if len(measured) > 1:
         told["ratio_of_medians"] = _ratios(*measured)
     if profile is not None:
-        told["profile"] = asdict(profile)
+        told["profile"] = profile.to_dict()
     return told
 
 
@@ -248,7 +237,7 @@ def _as_text(
     if len(measured) > 1:
         ratios = (f"{ratio:.3f} {names}" for names, ratio in _ratios(*measured).items())
         lines += ["", *_field("medians", ", ".join(ratios))]
-    return lines if profile is None else [*lines, "", *_profile_table(profile)]
+    return lines if profile is None else [*lines, "", "profile", profile.table()]
 
 
 def _latency_table(measured: Sequence[Measured]) -> list[str]:
@@ -262,16 +251,6 @@ def _latency_table(measured: Sequence[Measured]) -> list[str]:
         cells = [f"{number / divisor:.2f}" for number in numbers]
         rows.append([way, *cells, f"{latency.runs_per_s:.0f}"])
     return _right_aligned(rows)
-
-
-def _profile_table(profile: Profile) -> list[str]:
-    rows = [["operator", "calls", "us", "share"]]
-    for operator in profile.operators:
-        share = operator.mean_us / profile.run_us if profile.run_us else 0.0
-        name = printable(operator.name)[:48]
-        rows.append([name, str(operator.num_calls), f"{operator.mean_us:.1f}", f"{share:.1%}"])
-    rows.append(["whole run", "", f"{profile.run_us:.1f}", ""])
-    return [f"means of {profile.num_runs} runs with profiling on", *_right_aligned(rows)]
 
 
 def _right_aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -62,6 +62,8 @@ class CompiledModel {
 
   [[nodiscard]] std::mutex& mutex() { return mutex_; }
   [[nodiscard]] const Model& model() const { return *model_; }
+  // To compile it once more.
+  [[nodiscard]] const std::shared_ptr<const Model>& shared_model() const { return model_; }
   [[nodiscard]] const SignatureSpec& signature(size_t index) const {
     return model_->signatures()[index];
   }

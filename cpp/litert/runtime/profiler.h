@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,16 +11,31 @@
 
 namespace litert_native::runtime {
 
-struct ProfiledEvent {
-  std::string name;
-  // Of an operator, in the graph or inside a delegate; else of a part of the run.
-  bool is_operator = false;
-  bool is_in_delegate = false;
-  uint64_t microseconds = 0;
+enum class EventKind : uint8_t {
+  kRunPart,           // of the run: the whole invocation, what is done before and after it
+  kBuiltinOperator,   // on the library's builtin kernels
+  kDelegateOperator,  // inside a delegate: XNNPACK
 };
 
-// Needs a model compiled with enable_profiling, which takes memory for 512k events. Guarded by the
-// compiled model's mutex, which it takes itself.
+struct ProfiledEvent {
+  size_t name = 0;  // index into Recording::names
+  EventKind kind = EventKind::kRunPart;
+  // Since the first event; the library tells none of operators inside XNNPACK.
+  std::optional<uint64_t> start_us = std::nullopt;
+  uint64_t duration_us = 0;
+  uint64_t node = 0;      // the library's metadata1: of an operator its index in the graph or
+                          // delegate
+  uint64_t subgraph = 0;  // metadata2
+};
+
+struct Recording {
+  std::vector<std::string> names;  // each once
+  std::vector<ProfiledEvent> events;
+  bool is_full = false;  // the library keeps no more events, and dropped some
+};
+
+// Needs a model compiled with enable_profiling, which takes memory for 512k events (2,048
+// with 2.1.6). Guarded by the compiled model's mutex, which it takes itself.
 class Profiler {
  public:
   // Throws StatusError if the model was compiled without profiling.
@@ -27,7 +43,7 @@ class Profiler {
 
   void start();
   // Stops, and returns what was seen since start(), in the order of time.
-  [[nodiscard]] std::vector<ProfiledEvent> stop();
+  [[nodiscard]] Recording stop();
 
  private:
   [[nodiscard]] LiteRtProfiler handle() const;

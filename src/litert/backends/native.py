@@ -79,7 +79,16 @@ class _Ports:
 class NativeRunner:
     """One signature at one set of shapes. One thread at a time: a second call raises."""
 
-    __slots__ = ("_inputs", "_outputs", "_ports", "_runner", "inputs", "outputs", "run")
+    __slots__ = (
+        "__weakref__",
+        "_inputs",
+        "_outputs",
+        "_ports",
+        "_runner",
+        "inputs",
+        "outputs",
+        "run",
+    )
 
     inputs: Mapping[str, npt.NDArray[Any]]
     outputs: Mapping[str, npt.NDArray[Any]]
@@ -125,14 +134,18 @@ class NativeModel:
         "_kept",
         "_latest",
         "_lock",
+        "_options",
         "_ports",
         "_release_gil",
         "_signatures",
         "fast",
     )
 
-    def __init__(self, compiled: _native.CompiledModel, release_gil: bool | None) -> None:
+    def __init__(
+        self, compiled: _native.CompiledModel, options: CpuOptions, release_gil: bool | None
+    ) -> None:
         self._compiled = compiled
+        self._options = options
         self._release_gil = release_gil
         self._described_once: dict[str, Any] | None = None
         self._ports: dict[str, _Ports] = {}
@@ -167,7 +180,7 @@ class NativeModel:
         """
         if not _native.is_library_open():
             load_library()
-        request = _request(options, target)
+        request = compile_request(options, target)
         make: Callable[[Any, _native.CompileRequest], _native.CompiledModel] = (
             _native.CompiledModel.from_file
             if isinstance(source, str)
@@ -179,7 +192,7 @@ class NativeModel:
         except ExecutionError as err:
             # The library has no status of its own for "this model cannot be prepared".
             raise ModelError(str(err), status=err.status, library_log=err.library_log) from err
-        return cls(compiled, release_gil)
+        return cls(compiled, options, release_gil)
 
     @property
     def _described(self) -> dict[str, Any]:
@@ -241,14 +254,17 @@ class NativeModel:
     def close(self) -> None:
         """See ``BackendModel``."""
         self._compiled.close()
-        with self._lock:
-            self._kept.clear()
-            self._latest.clear()
-            self.fast.set(None)
+        self._forget_runs()
 
     def compile_log(self) -> str:
         """Return what the library said while it compiled for an accelerator; may be empty."""
         return self._compiled.log
+
+    def _forget_runs(self) -> None:
+        with self._lock:
+            self._kept.clear()
+            self._latest.clear()
+            self.fast.set(None)
 
     def _run_at(self, signature: str, shapes: Shapes) -> _native.DictRun:
         """Return the run for these shapes, made on first use; the least used ones are dropped."""
@@ -301,7 +317,8 @@ def content_hash_of(source: str | bytes) -> str:
     return _native.content_hash(os.fsencode(source), isinstance(source, str))
 
 
-def _request(options: CpuOptions, target: Target | None) -> _native.CompileRequest:
+def compile_request(options: CpuOptions, target: Target | None = None) -> _native.CompileRequest:
+    """Return what the core compiles with."""
     use_xnnpack = options.kernels == "xnnpack"
     if target is None:
         return _native.CompileRequest(options.threads, use_xnnpack)

@@ -22,6 +22,8 @@ from litert.model import Model
 from litert.tensor_info import Signature, TensorInfo
 
 if TYPE_CHECKING:
+    from litert.accelerate.profile import Profile
+
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
     Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -78,6 +80,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--quantize", action="store_true", help="take and show quantized tensors as floats"
     )
+    parser.add_argument("--profile", action="store_true", help="show where the time of a run goes")
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.set_defaults(run=run)
 
@@ -93,13 +96,17 @@ def run(args: argparse.Namespace) -> int:
         inputs = read_inputs(args.input, signature, args.seed)
         arrays = {name: given.array for name, given in inputs.items()}
         outputs, latency = _run_timed(model, arrays, signature.key, args.quantize)
+        profile = _profile(model, arrays, signature.key, args.quantize) if args.profile else None
         if args.output is not None:
             _save(args.output, outputs)
         if args.json:
             described = _describe_json(args, model, signature, inputs, outputs, latency)
+            if profile is not None:
+                described["profile"] = profile.to_dict()
             print(json.dumps(described, indent=2))
         else:
-            show(_describe(args, model, signature, inputs, outputs, latency))
+            lines = list(_describe(args, model, signature, inputs, outputs, latency))
+            show(lines if profile is None else [*lines, "", "profile", profile.table()])
     return 0
 
 
@@ -124,13 +131,30 @@ def _run_timed(
     start = time.perf_counter()
     outputs = model.run(arrays, signature=signature, quantize=quantize)
     first_ms = (time.perf_counter() - start) * 1000
+    latencies_ms = _repeated_ms(model, arrays, signature, quantize)
+    return outputs, _Latency(first_ms, statistics.median(latencies_ms), len(latencies_ms))
+
+
+def _repeated_ms(
+    model: Model, arrays: dict[str, npt.NDArray[Any]], signature: str, quantize: bool
+) -> list[float]:
+    """Return the milliseconds of as many more runs as there is time for."""
     latencies_ms: list[float] = []
     deadline = time.perf_counter() + _REPEAT_BUDGET_S
     while not latencies_ms or (len(latencies_ms) < _MAX_REPEATS and time.perf_counter() < deadline):
         start = time.perf_counter()
         model.run(arrays, signature=signature, quantize=quantize)
         latencies_ms.append((time.perf_counter() - start) * 1000)
-    return outputs, _Latency(first_ms, statistics.median(latencies_ms), len(latencies_ms))
+    return latencies_ms
+
+
+def _profile(
+    model: Model, arrays: dict[str, npt.NDArray[Any]], signature: str, quantize: bool
+) -> Profile:
+    with model.profile(num_warmup_runs=1) as profile:
+        model.run(arrays, signature=signature, quantize=quantize)
+        _repeated_ms(model, arrays, signature, quantize)
+    return profile
 
 
 def _save(path: str, outputs: Arrays) -> None:
