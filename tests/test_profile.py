@@ -516,7 +516,7 @@ def test_all_runs_as_warmup_leaves_none(adder):
 
 @pytest.mark.slow
 def test_events_that_are_dropped_are_told(data):
-    """In a process of its own: each event costs more where the heap is in many pieces."""
+    """In a process of its own, as the library then prints a line, once a process."""
     script = f"""
 import numpy as np
 import litert

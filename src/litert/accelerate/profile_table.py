@@ -69,7 +69,7 @@ def _header(profile: Profile) -> list[str]:
         peak = f"peak {size(memory.peak_bytes)}" if memory.is_peak_of_block else "no new peak"
         lines.append(
             f"memory {size(memory.before_bytes)} before, {size(memory.after_bytes)} after, "
-            f"{peak}; recording takes up to 70 MB"
+            f"{peak} (recording: up to 70 MB)"
         )
     return [part for line in lines for part in textwrap.wrap(line, _MAX_COLUMNS)]
 
