@@ -14,6 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from litert.arrays import unknown_name
+from litert.cli.accelerator_options import (
+    accelerator_arguments,
+    add_accelerator_arguments,
+    is_accelerator_asked_for,
+    placement_json,
+    placement_lines,
+)
 from litert.cli.compare import (
     DEFAULT_RUNS,
     DEFAULT_WARMUP,
@@ -24,7 +31,7 @@ from litert.cli.compare import (
 from litert.cli.inputs import read_inputs
 from litert.cli.output import aligned, printable, show
 from litert.cpu import cpu_model
-from litert.errors import LiteRTError
+from litert.errors import LiteRTError, OptionError
 from litert.latency import Latency, Opened, interpreter_contender, own_contender, take_turns
 from litert.library import library_info
 from litert.model import Model
@@ -82,6 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--backend", choices=("auto", "native", "reference"), default="auto",
         help="what runs the model (auto)",
     )  # fmt: skip
+    add_accelerator_arguments(parser)
     add_compare_argument(parser)
     parser.add_argument("--profile", action="store_true", help="show where the time of a run goes")
     parser.add_argument(
@@ -104,11 +112,16 @@ def run(args: argparse.Namespace) -> int:
     """
     version = _open_library()  # before the clock starts
     args.model, files = settle_compare(args.model, args.compare)
+    on_accelerator = accelerator_arguments(args)
     if files:
+        if is_accelerator_asked_for(args):
+            raise OptionError("--accelerator: has no meaning for files that are compared")
         return run_comparison(args, files, version)
     args.runs = _DEFAULT_RUNS if args.runs is None else args.runs
     args.warmup = _DEFAULT_WARMUP if args.warmup is None else args.warmup
-    opened = Opened(lambda: Model(args.model, num_threads=args.threads, backend=args.backend))
+    opened = Opened(
+        lambda: Model(args.model, num_threads=args.threads, backend=args.backend, **on_accelerator)
+    )
     model: Model = opened.value
     with model:
         key = _signature_key(model, args.signature)
@@ -116,10 +129,12 @@ def run(args: argparse.Namespace) -> int:
         inputs = {name: value.array for name, value in given.items()}
         measured = _measure(args, model, opened, key, inputs)
         profile = _profile(model, args, key, inputs) if args.profile else None
+        placed = placement_lines(args, model)
+        placed_json = placement_json(args, model)
     if args.json:
-        print(json.dumps(_as_json(args, version, key, measured, profile)))
+        print(json.dumps(_as_json(args, version, key, measured, profile) | placed_json))
     else:
-        show(_as_text(args, version, key, measured, profile))
+        show(_as_text(args, version, key, measured, profile, placed))
     return 0
 
 
@@ -219,6 +234,7 @@ def _as_text(
     key: str,
     measured: Sequence[Measured],
     profile: Profile | None,
+    placed: Sequence[tuple[str, str]],
 ) -> list[str]:
     threads = "1 thread" if args.threads == 1 else f"{args.threads} threads"
     lines = [
@@ -226,6 +242,7 @@ def _as_text(
         *_field("signature", f"{key}, random inputs, {threads}"),
         *_field("machine", f"{cpu_model()}, LiteRT {version}"),
         *_field("backend", f"{measured[0].name}: {measured[0].reason}"),
+        *(line for label, text in placed for line in _field(label, text)),
     ]
     for one in measured:
         text = (

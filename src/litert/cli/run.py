@@ -15,6 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from litert.arrays import unknown_name
+from litert.cli.accelerator_options import (
+    accelerator_arguments,
+    add_accelerator_arguments,
+    placement_json,
+    placement_lines,
+)
 from litert.cli.inputs import Input, is_extension_dtype, read_inputs
 from litert.cli.output import aligned, printable, show
 from litert.errors import OptionError
@@ -76,6 +82,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "--backend", choices=("auto", "native", "reference"), default="auto",
         help="what runs the model (auto)",
     )  # fmt: skip
+    add_accelerator_arguments(parser)
     parser.add_argument("--seed", metavar="N", type=_seed, default=0, help="of random values (0)")
     parser.add_argument(
         "--quantize", action="store_true", help="take and show quantized tensors as floats"
@@ -91,7 +98,12 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         LiteRTError: The model, an input or an option is at fault; the message says how.
     """
-    with Model(args.model, num_threads=args.threads, backend=args.backend) as model:
+    with Model(
+        args.model,
+        num_threads=args.threads,
+        backend=args.backend,
+        **accelerator_arguments(args),
+    ) as model:
         signature = _choose_signature(model, args.signature)
         inputs = read_inputs(args.input, signature, args.seed)
         arrays = {name: given.array for name, given in inputs.items()}
@@ -189,6 +201,7 @@ def _describe(
             ("model", printable(args.model)),
             ("signature", printable(signature.key) or "''"),
             ("backend", printable(f"{model.backend}{reason}")),
+            *placement_lines(args, model),
             ("threads", str(args.threads)),
             (
                 "latency",
@@ -237,6 +250,7 @@ def _describe_json(
         "signature": signature.key,
         "backend": model.backend,
         "backend_reason": model.backend_reason,
+        **placement_json(args, model),
         "num_threads": args.threads,
         "latency_ms": {
             "first": latency.first_ms,
