@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from litert.accelerate.trial import time_limit
 from litert.model import Model
 from litert.model_file import (
     ModelFile,
@@ -104,7 +105,7 @@ def _builtin_calls(model: Model, signature: Signature) -> tuple[Counter[str], fl
         name: random_values(info, tuple(max(size, 1) for size in info.shape), generator)
         for name, info in signature.inputs.items()
     }
-    with model.profile() as profile:
+    with model.profile() as profile, time_limit(model):
         for _ in range(_NUM_PROFILED_RUNS):
             model.run(inputs, signature=signature.key)
     builtin = [operator for operator in profile.operators if operator.kernels == "builtin"]

@@ -42,6 +42,15 @@ def find_placement(
 
 
 def _on_cpu(source: str | bytes, options: CpuOptions, reasons: tuple[str, ...]) -> Placement:
+    if options.kernels == "builtin":
+        with as_buffer(source) as data:
+            total = sum(len(subgraph.operators) for subgraph in read_model(data).subgraphs)
+        return Placement(
+            "cpu",
+            (_placed("cpu", "builtin", total, total),),
+            False,
+            (*reasons, "chosen by kernels='builtin'"),
+        )
     found = find_builtin_operators(source, options)
     num_builtin = sum(found.counts.values())
     num_xnnpack = found.num_operators - num_builtin

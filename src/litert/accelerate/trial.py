@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -41,10 +41,10 @@ def difference(model: NativeModel, reference: NativeModel) -> str:
     """
     for key in reference.signatures:
         inputs = _inputs(reference, key)
-        with _time_limit(reference):
+        with time_limit(reference):
             expected = reference.run(key, inputs)
         try:
-            with _time_limit(model):
+            with time_limit(model):
                 # Twice: some fail when their buffers are used again.
                 model.run(key, inputs)
                 computed = model.run(key, inputs)
@@ -86,8 +86,12 @@ def _inputs(model: NativeModel, key: str) -> dict[str, npt.NDArray[Any]]:
     }
 
 
+class _Cancellable(Protocol):
+    def cancel(self) -> None: ...
+
+
 @contextmanager
-def _time_limit(model: NativeModel) -> Iterator[None]:
+def time_limit(model: _Cancellable) -> Iterator[None]:
     """Cancel a run that does not end: a loop may depend on values that random ones do not meet."""
     timer = threading.Timer(_MAX_RUN_S, model.cancel)
     timer.daemon = True
