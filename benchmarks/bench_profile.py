@@ -19,7 +19,10 @@ BARS = (Bar(OUTSIDE, 1.2),)
 def samples() -> dict[str, Samples]:
     path = find_model("mobilenet/mobilenet_v2_1.0_224_f32.tflite")
     inputs = random_inputs(path)
-    with litert.Model(path) as recorded, litert.Model(path) as plain:
+    with (
+        litert.Model(path, num_threads=1) as recorded,
+        litert.Model(path, num_threads=1) as plain,
+    ):
         with recorded.profile() as profile:
             assert_same(recorded.run(inputs), plain.run(inputs))
             measured = measure(
