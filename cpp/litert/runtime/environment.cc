@@ -77,7 +77,8 @@ void set_severity(int64_t severity) noexcept {
 const std::shared_ptr<const Environment>& Environment::cpu() {
   // Leaked on purpose, see the header.
   static const auto* const shared =
-      new std::shared_ptr<const Environment>(std::make_shared<Environment>(make({})));
+      std::make_unique<std::shared_ptr<const Environment>>(std::make_shared<Environment>(make({})))
+          .release();
   return *shared;
 }
 
