@@ -1,6 +1,8 @@
 // What a model is compiled for, and with.
 #pragma once
 
+#include <string>
+
 #include "litert/runtime/compiled_model.h"
 #include "litert/runtime/environment.h"
 
@@ -9,6 +11,8 @@ namespace litert_native::bindings {
 struct CompileRequest {
   runtime::EnvironmentOptions environment;
   runtime::CompileOptions options;
+  // Where packed weights are kept; empty for nowhere.
+  std::string cache_folder;
 };
 
 }  // namespace litert_native::bindings

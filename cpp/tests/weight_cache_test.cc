@@ -6,14 +6,15 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "cache_files.h"
 #include "check.h"
 #include "files.h"
 #include "litert/runtime/cache_folder.h"
+#include "litert/runtime/cached_compile.h"
 #include "litert/runtime/model.h"
 
 namespace {
@@ -21,7 +22,10 @@ namespace {
 namespace fs = std::filesystem;
 
 using litert_native::runtime::bound_weight_files;
+using litert_native::runtime::CachedCompile;
 using litert_native::runtime::CacheFolder;
+using litert_native::runtime::CacheUse;
+using litert_native::runtime::compile_cached;
 using litert_native::runtime::CompiledModel;
 using litert_native::runtime::CompileOptions;
 using litert_native::runtime::content_hash;
@@ -29,37 +33,12 @@ using litert_native::runtime::FileMapping;
 using litert_native::runtime::Model;
 using litert_native::runtime::OpenFile;
 using litert_native::runtime::WeightCache;
+using litert_native::tests::contains;
+using litert_native::tests::Folder;
 using litert_native::tests::read_file;
+using litert_native::tests::write;
 
 constexpr char kModel[] = "mlp.tflite";
-
-class Folder {
- public:
-  Folder() : path_(fs::temp_directory_path() / ("litert-cache-" + std::to_string(::getpid()))) {
-    fs::remove_all(path_);
-  }
-  ~Folder() { fs::remove_all(path_); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  [[nodiscard]] const fs::path& path() const { return path_; }
-
-  [[nodiscard]] std::vector<fs::path> with_suffix(const std::string& suffix) const {
-    std::vector<fs::path> found;
-    for (const fs::directory_entry& entry : fs::directory_iterator(path_)) {
-      if (entry.path().extension() == suffix) {
-        found.push_back(entry.path());
-      }
-    }
-    return found;
-  }
-
- private:
-  fs::path path_;
-};
-
-void write(const fs::path& path, const std::string& text) {
-  std::ofstream(path, std::ios::binary | std::ios::trunc) << text;
-}
 
 void folder_is_for_its_owner_alone() {
   const Folder folder;
@@ -126,36 +105,21 @@ void least_recently_used_files_go_first() {
   CHECK(fs::exists(folder.path() / "kept.weights"));
 }
 
-// What the weights are kept as, and whether they were built in this call.
-struct Loaded {
-  std::shared_ptr<CompiledModel> compiled;
-  std::string built_at;
-  int descriptor = -1;
-};
-
-Loaded load(const std::shared_ptr<const CacheFolder>& cache) {
-  Loaded loaded;
+CachedCompile load(const std::shared_ptr<const CacheFolder>& cache, CompileOptions options = {}) {
   const std::shared_ptr<const Model> model = Model::load(FileMapping::open(kModel));
-  const WeightCache weights(cache, model->mapping().content_hash());
-  loaded.compiled = weights.compile({}, [&](const CompileOptions& options) {
-    loaded.built_at = options.weight_cache_path;
-    loaded.descriptor = options.weight_cache_descriptor;
-    return CompiledModel::compile(model, options);
+  const WeightCache weights(cache, model->mapping().content_hash(), options.xnnpack_flags);
+  return weights.compile(options, [&](const CompileOptions& completed) {
+    return CompiledModel::compile(model, completed);
   });
-  return loaded;
 }
 
 void weights_are_built_once_and_used_again() {
   const Folder folder;
   const auto cache = CacheFolder::open(folder.path().string());
-  const Loaded first = load(cache);
-  CHECK(first.built_at.ends_with(".tmp"));
-  const std::vector<fs::path> files = folder.with_suffix(".weights");
-  CHECK(files.size() == 1);
+  CHECK(load(cache).use == CacheUse::kBuilt);
+  CHECK(folder.with_suffix(".weights").size() == 1);
   CHECK(folder.with_suffix(".tmp").empty());
-  const Loaded second = load(cache);
-  CHECK(second.descriptor >= 0);
-  CHECK(second.built_at.empty());
+  CHECK(load(cache).use == CacheUse::kReused);
 }
 
 void weights_that_were_changed_are_built_again() {
@@ -169,7 +133,7 @@ void weights_that_were_changed_are_built_again() {
     bad[flipped] ^= std::byte{0xFF};
     fs::remove(file);
     write(file, std::string(reinterpret_cast<const char*>(bad.data()), bad.size()));
-    CHECK(load(cache).built_at.ends_with(".tmp"));
+    CHECK(load(cache).use == CacheUse::kBuilt);
     CHECK(read_file(file.string()) == good);
   }
   // Cut short, empty, and of another model altogether.
@@ -177,7 +141,7 @@ void weights_that_were_changed_are_built_again() {
        {std::string("LITE"), std::string(), std::string(good.size(), 'x')}) {
     fs::remove(file);
     write(file, text);
-    CHECK(load(cache).built_at.ends_with(".tmp"));
+    CHECK(load(cache).use == CacheUse::kBuilt);
     CHECK(read_file(file.string()) == good);
   }
 }
@@ -189,8 +153,8 @@ void weights_that_were_copied_are_taken_by_their_content() {
   const fs::path file = folder.with_suffix(".weights").front();
   fs::copy(file, folder.path() / "copy");
   fs::rename(folder.path() / "copy", file);
-  CHECK(load(cache).descriptor >= 0);
-  CHECK(load(cache).descriptor >= 0);
+  CHECK(load(cache).use == CacheUse::kReused);
+  CHECK(load(cache).use == CacheUse::kReused);
 }
 
 void weights_without_a_seal_are_not_used() {
@@ -198,23 +162,45 @@ void weights_without_a_seal_are_not_used() {
   const auto cache = CacheFolder::open(folder.path().string());
   (void)load(cache);
   fs::remove(folder.with_suffix(".seal").front());
-  CHECK(load(cache).built_at.ends_with(".tmp"));
-  CHECK(load(cache).descriptor >= 0);
+  CHECK(load(cache).use == CacheUse::kBuilt);
+  CHECK(load(cache).use == CacheUse::kReused);
+}
+
+void weights_packed_with_other_flags_have_a_file_of_their_own() {
+  const Folder folder;
+  const auto cache = CacheFolder::open(folder.path().string());
+  (void)load(cache);
+  CompileOptions options;
+  options.xnnpack_flags = 0x43;
+  CHECK(load(cache, options).use == CacheUse::kBuilt);
+  CHECK(folder.with_suffix(".weights").size() == 2);
+  CHECK(load(cache, options).use == CacheUse::kReused);
+  CHECK(load(cache).use == CacheUse::kReused);
+}
+
+void kernels_that_pack_nothing_keep_nothing() {
+  const Folder folder;
+  const auto cache = CacheFolder::open(folder.path().string());
+  CompileOptions options;
+  options.use_xnnpack = false;
+  CHECK(load(cache, options).use == CacheUse::kNone);
+  CHECK(folder.with_suffix(".weights").empty());
 }
 
 void many_loads_at_once_build_one_file() {
   const Folder folder;
   const auto cache = CacheFolder::open(folder.path().string());
   std::vector<std::thread> threads;
-  std::vector<Loaded> loaded(8);
+  std::vector<CachedCompile> loaded(8);
   for (size_t i = 0; i < loaded.size(); ++i) {
     threads.emplace_back([&, i] { loaded[i] = load(cache); });
   }
   size_t num_built = 0;
   for (size_t i = 0; i < loaded.size(); ++i) {
     threads[i].join();
-    num_built += loaded[i].built_at.ends_with(".tmp") ? 1 : 0;
+    num_built += loaded[i].use == CacheUse::kBuilt ? 1 : 0;
     CHECK(loaded[i].compiled != nullptr);
+    CHECK(loaded[i].use != CacheUse::kFailed);
   }
   CHECK(num_built == 1);
   CHECK(folder.with_suffix(".weights").size() == 1);
@@ -226,8 +212,7 @@ void a_failed_build_leaves_nothing() {
   const WeightCache weights(cache, "0123");
   bool has_thrown = false;
   try {
-    (void)weights.compile({}, [](const CompileOptions& options) -> std::shared_ptr<CompiledModel> {
-      write(options.weight_cache_path, "half");
+    (void)weights.compile({}, [](const CompileOptions&) -> std::shared_ptr<CompiledModel> {
       throw std::runtime_error("no");
     });
   } catch (const std::runtime_error&) {
@@ -236,6 +221,62 @@ void a_failed_build_leaves_nothing() {
   CHECK(has_thrown);
   CHECK(folder.with_suffix(".weights").empty());
   CHECK(folder.with_suffix(".tmp").empty());
+}
+
+// What the library would build anew: here a header that promises more than there is.
+void an_incomplete_build_is_not_kept() {
+  const Folder folder;
+  const auto cache = CacheFolder::open(folder.path().string());
+  const std::shared_ptr<const Model> model = Model::load(FileMapping::open(kModel));
+  const CachedCompile half =
+      WeightCache(cache, "0123").compile({}, [&](const CompileOptions& options) {
+        const uint64_t header[] = {4, 128, 1000, 0};
+        CHECK(::write(options.weight_cache_descriptor, header, sizeof(header)) == sizeof(header));
+        ::close(options.weight_cache_descriptor);
+        return CompiledModel::compile(model, {});
+      });
+  CHECK(half.use == CacheUse::kFailed);
+  CHECK(half.compiled != nullptr);
+  CHECK(contains(half.reason, "incomplete"));
+  CHECK(folder.with_suffix(".weights").empty());
+}
+
+void files_are_remembered_by_content_and_models_in_memory_too() {
+  const Folder folder;
+  const std::string path = (folder.path() / "cache").string();
+  const auto file = OpenFile::open(kModel);
+  const auto mapped = Model::load(file->map());
+  CHECK(compile_cached(mapped, file.get(), {}, path).use == CacheUse::kBuilt);
+  CHECK(compile_cached(mapped, file.get(), {}, path).use == CacheUse::kReused);
+  const auto bytes = std::make_shared<std::vector<std::byte>>(read_file(kModel));
+  const auto borrowed = Model::load(FileMapping::borrow(*bytes, bytes));
+  CHECK(compile_cached(borrowed, nullptr, {}, path).use == CacheUse::kReused);
+  CHECK(compile_cached(borrowed, nullptr, {}, "").use == CacheUse::kNone);
+}
+
+// The library ends the process over weights in float16 that it is to keep.
+void float16_is_packed_in_memory() {
+  const Folder folder;
+  const auto file = OpenFile::open(kModel);
+  CompileOptions options;
+  options.xnnpack_flags = 0x7;
+  const CachedCompile cached =
+      compile_cached(Model::load(file->map()), file.get(), options, folder.path().string());
+  CHECK(cached.use == CacheUse::kFailed);
+  CHECK(cached.compiled != nullptr);
+  CHECK(contains(cached.reason, "float16"));
+}
+
+void a_folder_that_cannot_be_used_is_told() {
+  const Folder folder;
+  fs::create_directory(folder.path());
+  write(folder.path() / "file", "x");
+  const std::string path = (folder.path() / "file").string();
+  const CachedCompile cached =
+      compile_cached(Model::load(FileMapping::open(kModel)), nullptr, {}, path);
+  CHECK(cached.use == CacheUse::kFailed);
+  CHECK(cached.compiled != nullptr);
+  CHECK(contains(cached.reason, path));
 }
 
 }  // namespace
@@ -255,6 +296,12 @@ int main() {
   weights_that_were_changed_are_built_again();
   weights_that_were_copied_are_taken_by_their_content();
   weights_without_a_seal_are_not_used();
+  weights_packed_with_other_flags_have_a_file_of_their_own();
+  kernels_that_pack_nothing_keep_nothing();
   many_loads_at_once_build_one_file();
   a_failed_build_leaves_nothing();
+  an_incomplete_build_is_not_kept();
+  files_are_remembered_by_content_and_models_in_memory_too();
+  float16_is_packed_in_memory();
+  a_folder_that_cannot_be_used_is_told();
 }

@@ -42,6 +42,8 @@ class CompileRequest:
         num_threads: int,
         use_xnnpack: bool,
         *,
+        xnnpack_flags: int = 0,
+        cache_folder: str = "",
         accelerators: int = 1,
         gpu_folder: str = "",
         compiler_folder: str = "",
@@ -52,9 +54,9 @@ class CompileRequest:
 @final
 class CompiledModel:
     @staticmethod
-    def from_file(path: bytes, request: CompileRequest) -> CompiledModel: ...
+    def from_file(path: bytes, request: CompileRequest) -> tuple[CompiledModel, str, str]: ...
     @staticmethod
-    def from_buffer(source: bytes, request: CompileRequest) -> CompiledModel: ...
+    def from_buffer(source: bytes, request: CompileRequest) -> tuple[CompiledModel, str, str]: ...
     @property
     def log(self) -> str: ...
     def registered_accelerators(self) -> int: ...

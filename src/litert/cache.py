@@ -10,7 +10,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from litert.errors import OptionError
+
 WEIGHTS_SUFFIX = ".weights"
+
+_MIN_AUTO_BYTES = 16 << 20
 
 # Of files that the core writes.
 _SUFFIXES = (WEIGHTS_SUFFIX, ".seal", ".lock", ".new", ".tmp")
@@ -44,6 +48,35 @@ def cache_folder() -> Path:
         return Path.home() / ".cache" / "litert-native"
     except RuntimeError:  # no home
         return Path(f"/tmp/litert-native-{os.getuid()}")
+
+
+def weight_cache_folder(source: str | bytes, setting: str | os.PathLike[str]) -> str:
+    """Return where the packed weights of a model are kept; empty for nowhere.
+
+    Args:
+        source: The model's path or bytes.
+        setting: ``CpuOptions.weight_cache``: ``"auto"`` keeps those of large models alone, which
+            is where it saves more time than it takes.
+
+    Raises:
+        OptionError: A folder that was asked for cannot be used.
+    """
+    if setting == "auto":
+        try:
+            size = len(source) if isinstance(source, bytes) else os.stat(source).st_size
+        except (OSError, ValueError):
+            return ""  # whoever opens the model says so
+        return str(cache_folder()) if size >= _MIN_AUTO_BYTES else ""
+    folder = os.path.abspath(setting)
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+    except OSError as err:
+        raise OptionError(f"weight_cache: {folder!r} cannot be made: {err.strerror}") from err
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OptionError(
+            f"weight_cache: {folder!r} cannot be written; pass another folder or None"
+        )
+    return folder
 
 
 def list_weights(folder: Path | None = None) -> list[CachedWeights]:

@@ -191,6 +191,17 @@ class Model:
             )
         return self._placement
 
+    @property
+    def weight_cache(self) -> str:
+        """What loading did with ``CpuOptions.weight_cache``.
+
+        ``"none"`` (nothing is kept), ``"built"`` (packed now and kept), ``"reused"``,
+        ``"in memory"`` (another process is building), or ``"failed: "`` and why; the results are
+        the same with each.
+        """
+        self._check_open()
+        return getattr(self._backend_model, "cache_use", "none")
+
     @fast_method
     def run(
         self,

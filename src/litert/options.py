@@ -82,6 +82,11 @@ class CpuOptions:
                 raise OptionError("xnnpack_flags: have no meaning with kernels='builtin'")
         if self.weight_cache != "auto":
             check_cache_setting("weight_cache", self.weight_cache)
+            if self.weight_cache is not None and "force_fp16" in self.xnnpack_flags:
+                raise OptionError(
+                    "weight_cache: XNNPACK cannot keep weights packed for float16; leave it out "
+                    "with xnnpack_flags=('force_fp16',)"
+                )
 
     @property
     def threads(self) -> int:
@@ -96,6 +101,15 @@ class CpuOptions:
         if not self.xnnpack_flags:
             return 0
         return _DEFAULT_BITS | sum(_FLAG_BITS[flag] for flag in self.xnnpack_flags)
+
+    @property
+    def keeps_weights(self) -> bool:
+        """Whether packed weights may be kept; those in float16 the library cannot keep."""
+        return (
+            self.weight_cache is not None
+            and self.kernels == "xnnpack"
+            and "force_fp16" not in self.xnnpack_flags
+        )
 
 
 def check_backend(backend: str, name: str = "backend") -> Backend:

@@ -200,7 +200,7 @@ std::shared_ptr<SharedCompiled> LanguageModel::shared_at(int32_t length, Prefill
   return found;
 }
 
-std::shared_ptr<SharedCompiled> LanguageModel::compile(int32_t length, Prefills prefills) const {
+std::shared_ptr<SharedCompiled> LanguageModel::compile(int32_t length, Prefills prefills) {
   std::shared_ptr<const FileMapping> bytes = mapping_;
   if (length != layout_.length) {
     runtime::PrivateCopy copy = file_->map_private();
@@ -222,8 +222,15 @@ std::shared_ptr<SharedCompiled> LanguageModel::compile(int32_t length, Prefills 
   if (prefills == Prefills::kShortest) {
     options.selected_signatures = {layout_.decode.key, layout_.prefills.front().key};
   }
-  shared->compiled =
-      weights_.has_value() ? weights_->compile(options, compile_with) : compile_with(options);
+  if (weights_.has_value()) {
+    runtime::CachedCompile cached = weights_->compile(options, compile_with);
+    shared->compiled = std::move(cached.compiled);
+    if (cached.use == runtime::CacheUse::kFailed) {
+      note("packed weights stay in memory: " + cached.reason);
+    }
+  } else {
+    shared->compiled = compile_with(options);
+  }
   // The library has its own copy of the graph; what a run reads (tables, small constants) comes
   // back.
   mapping_->release_pages();

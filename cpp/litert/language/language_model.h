@@ -94,7 +94,7 @@ class LanguageModel {
   [[nodiscard]] bool is_exact(int32_t length);
   [[nodiscard]] bool gives_the_same(int32_t length);
   [[nodiscard]] std::shared_ptr<SharedCompiled> shared_at(int32_t length, Prefills prefills);
-  [[nodiscard]] std::shared_ptr<SharedCompiled> compile(int32_t length, Prefills prefills) const;
+  [[nodiscard]] std::shared_ptr<SharedCompiled> compile(int32_t length, Prefills prefills);
   void note(const std::string& line);
 
   std::shared_ptr<const runtime::OpenFile> file_;

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <optional>
+#include <shared_mutex>
 #include <utility>
 
 #include "litert/runtime/environment.h"
@@ -53,6 +54,9 @@ OptionsHandle make_options(const CompileOptions& options) {
   check(library().set_options_hardware_accelerators(raw, options.accelerators), "set options");
   std::string cpu = "num_threads = " + std::to_string(options.num_threads) + "\nkernel_mode = \"" +
                     (options.use_xnnpack ? "xnnpack" : "builtin") + "\"\n";
+  if (options.xnnpack_flags != 0) {
+    cpu += "flags = " + std::to_string(options.xnnpack_flags) + "\n";
+  }
   if (options.weight_cache_descriptor >= 0) {
     cpu +=
         "weight_cache_file_descriptor = " + std::to_string(options.weight_cache_descriptor) + "\n";
@@ -161,7 +165,12 @@ LiteRtCompiledModel CompiledModel::handle() const {
 
 void CompiledModel::close() {
   bound_ = nullptr;
+  std::shared_lock<std::shared_mutex> unmaps;
+  if (guard_ != nullptr) {
+    unmaps = MappingGuard::hold_mappings();
+  }
   handle_.reset();
+  guard_.reset();
 }
 
 void CompiledModel::apply_shapes(size_t signature, const std::vector<Shape>& shapes) {

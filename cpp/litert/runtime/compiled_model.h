@@ -2,13 +2,16 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "litert/runtime/custom_kernel.h"
 #include "litert/runtime/handle.h"
+#include "litert/runtime/mapping_guard.h"
 #include "litert/runtime/model.h"
 
 namespace litert_native::runtime {
@@ -29,6 +32,8 @@ struct CompileOptions {
   int num_threads = 1;
   bool use_xnnpack = true;
   bool enable_profiling = false;
+  // XNNPACK's flags; they replace the library's own choice (QS8 and QU8), which 0 leaves alone.
+  uint32_t xnnpack_flags = 0;
   // Where XNNPACK keeps packed weights: nowhere (once a signature in anonymous memory), in a file
   // that it writes at this path, or in the finished file behind this descriptor, which the library
   // closes. kSharedMemoryWeights packs once, without a file.
@@ -57,6 +62,7 @@ class CompiledModel {
 
   CompiledModel(std::shared_ptr<const Model> model, const CompileOptions& options,
                 CompiledModelHandle handle);
+  ~CompiledModel() { close(); }
   CompiledModel(const CompiledModel&) = delete;
   CompiledModel& operator=(const CompiledModel&) = delete;
 
@@ -79,6 +85,8 @@ class CompiledModel {
   [[nodiscard]] LiteRtCompiledModel handle() const;
   // Destroys the library's object; idempotent.
   void close();
+  // Keeps `guard`, over the file of packed weights that is mapped, as long as the library's object.
+  void keep_guarded(std::unique_ptr<MappingGuard> guard) { guard_ = std::move(guard); }
 
   // Resizes the inputs of a signature to `shapes` (one for each input slot, no -1) where they
   // differ from those in force, which drops what is bound. Throws StatusError where the graph
@@ -117,6 +125,7 @@ class CompiledModel {
   std::string log_;
   std::mutex mutex_;
   CompiledModelHandle handle_;
+  std::unique_ptr<MappingGuard> guard_;     // may be null
   std::vector<std::vector<Shape>> shapes_;  // in force, by signature; empty where unknown
   std::atomic<const void*> bound_ = nullptr;
   std::atomic<bool> cancelled_ = false;

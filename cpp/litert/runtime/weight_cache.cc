@@ -7,14 +7,17 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
 #include <filesystem>
-#include <new>
-#include <span>
+#include <optional>
 #include <system_error>
-#include <thread>
 #include <utility>
 #include <vector>
 
+#include "litert/runtime/mapping_guard.h"
 #include "litert/runtime/status.h"
 
 namespace litert_native::runtime {
@@ -24,30 +27,14 @@ constexpr char kWeightsSuffix[] = ".weights";
 constexpr char kSealSuffix[] = ".seal";
 // All files together; the newest stays however large it is.
 constexpr uint64_t kMaxBytes = uint64_t{8} << 30;
-// From here on large pages are worth a second writing.
-constexpr size_t kLargeFile = size_t{16} << 20;
 
-}  // namespace
-
-// Closes what it holds.
-class WeightCache::Descriptor {
- public:
-  explicit Descriptor(int value) : value_(value) {}
-  Descriptor(Descriptor&& other) noexcept : value_(other.release()) {}
-  Descriptor& operator=(Descriptor&&) = delete;
-  ~Descriptor() {
-    if (value_ >= 0) {
-      ::close(value_);
-    }
-  }
-  [[nodiscard]] int value() const { return value_; }
-  [[nodiscard]] int release() { return std::exchange(value_, -1); }
-
- private:
-  int value_;
+// How XNNPACK's file starts. The index is at its end, and written last.
+struct Header {
+  uint64_t version;
+  uint64_t index_offset;
+  uint64_t index_size;
+  uint64_t is_stale;
 };
-
-namespace {
 
 // A file's bytes, for reading; none where it cannot be mapped.
 class MappedBytes {
@@ -75,70 +62,157 @@ class MappedBytes {
   std::span<const std::byte> bytes_;
 };
 
-// False where not all could be written.
-bool write_file(const std::string& path, std::span<const std::byte> bytes) {
-  const int file =
-      ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, S_IRUSR | S_IWUSR);
-  bool is_written = file >= 0;
-  while (is_written && !bytes.empty()) {
-    const ssize_t written = ::write(file, bytes.data(), bytes.size());
-    is_written = written > 0;
-    bytes = bytes.subspan(is_written ? static_cast<size_t>(written) : 0);
+// What the library asks of a file before it takes it; it would build another one anew.
+bool is_complete(std::span<const std::byte> weights) {
+  Header header{};
+  if (weights.size() < sizeof(header)) {
+    return false;
   }
-  return file >= 0 && ::close(file) == 0 && is_written;
+  std::memcpy(&header, weights.data(), sizeof(header));
+  return header.version != 0 && header.is_stale == 0 && header.index_offset >= sizeof(header) &&
+         header.index_offset <= weights.size() &&
+         header.index_size == weights.size() - header.index_offset;
+}
+
+// In one go: the file system then keeps it in large pages, and it is mapped as such. 0, or an
+// errno.
+int write_file(const std::string& path, std::span<const std::byte> bytes) {
+  ::unlink(path.c_str());
+  Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR));
+  if (!file.is_open()) {
+    return errno;
+  }
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(file.value(), bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) {
+      continue;
+    }
+    if (written <= 0) {
+      return written < 0 ? errno : ENOSPC;
+    }
+    bytes = bytes.subspan(static_cast<size_t>(written));
+  }
+  if (::fchmod(file.value(), S_IRUSR) != 0 || ::close(file.release()) != 0) {
+    return errno;
+  }
+  return 0;
+}
+
+std::string failure(const std::string& what, int error) {
+  return what + ": " + std::generic_category().message(error);
+}
+
+std::string dependencies_hash(uint32_t xnnpack_flags) {
+  if (xnnpack_flags == 0) {
+    return machine_hash();
+  }
+  const std::string text = machine_hash() + " flags " + std::to_string(xnnpack_flags);
+  return hash_of(std::as_bytes(std::span(text)));
+}
+
+CompileOptions in_memory(CompileOptions options) {
+  options.weight_cache_path = kSharedMemoryWeights;
+  return options;
+}
+
+// The library closes what it is given.
+CompileOptions with_descriptor(CompileOptions options, int descriptor) {
+  options.weight_cache_descriptor = ::fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+  return options.weight_cache_descriptor < 0 ? in_memory(std::move(options)) : options;
 }
 
 }  // namespace
 
-WeightCache::WeightCache(std::shared_ptr<const CacheFolder> folder, const std::string& content_hash)
-    : folder_(std::move(folder)), name_("weights-" + content_hash + "-" + machine_hash()) {}
+// A file that can be trusted as long as its guard lives.
+struct WeightCache::Finished {
+  std::unique_ptr<MappingGuard> guard;
+  Descriptor file;
+};
 
-std::shared_ptr<CompiledModel> WeightCache::compile(const CompileOptions& options,
-                                                    const Compile& compile) const {
-  CompileOptions completed = options;
-  completed.weight_cache_descriptor = open_finished();
-  if (completed.weight_cache_descriptor >= 0) {
-    return compile(completed);  // the library closes the descriptor
+WeightCache::WeightCache(std::shared_ptr<const CacheFolder> folder, const std::string& content_hash,
+                         uint32_t xnnpack_flags)
+    : folder_(std::move(folder)),
+      name_("weights-" + content_hash + "-" + dependencies_hash(xnnpack_flags)) {}
+
+CachedCompile WeightCache::compile(const CompileOptions& options, const Compile& compile) const {
+  if (!options.use_xnnpack) {
+    return {compile(options), CacheUse::kNone, {}};
   }
-  Descriptor lock(::open(folder_->path_of(name_ + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC,
-                         S_IRUSR | S_IWUSR));
-  if (lock.value() < 0 || ::flock(lock.value(), LOCK_EX | LOCK_NB) != 0) {
-    completed.weight_cache_path = kSharedMemoryWeights;
-    return compile(completed);
+  if (std::shared_ptr<CompiledModel> compiled = reuse(options, compile)) {
+    return {std::move(compiled), CacheUse::kReused, {}};
   }
-  // Another process may have finished between the look and the lock.
-  completed.weight_cache_descriptor = open_finished();
-  if (completed.weight_cache_descriptor >= 0) {
-    return compile(completed);
+  const std::string path = folder_->path_of(name_ + ".lock");
+  const Descriptor lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR));
+  if (!lock.is_open() || ::flock(lock.value(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) {
+      return {compile(in_memory(options)), CacheUse::kInMemory, {}};
+    }
+    std::string reason = failure(path, errno);
+    return {compile(in_memory(options)), CacheUse::kFailed, std::move(reason)};
   }
-  // The lock makes the name ours; what a process left there that died is of no use.
-  const std::string temporary = folder_->path_of(name_ + ".tmp");
-  ::unlink(temporary.c_str());
-  completed.weight_cache_path = temporary;
-  std::shared_ptr<CompiledModel> compiled;
-  try {
-    compiled = compile(completed);
-  } catch (...) {
-    ::unlink(temporary.c_str());
-    throw;
+  // Another one may have finished between the look and the lock.
+  if (std::shared_ptr<CompiledModel> compiled = reuse(options, compile)) {
+    return {std::move(compiled), CacheUse::kReused, {}};
   }
-  publish(temporary, std::move(lock));
+  return build(options, compile);
+}
+
+// Null where there is no finished file.
+std::shared_ptr<CompiledModel> WeightCache::reuse(const CompileOptions& options,
+                                                  const Compile& compile) const {
+  // A writer that comes from now on waits until the mapping is there, and replaced.
+  const std::shared_lock maps = MappingGuard::hold_mappings();
+  Finished finished = open_finished();
+  if (!finished.file.is_open()) {
+    return nullptr;
+  }
+  std::shared_ptr<CompiledModel> compiled =
+      compile(with_descriptor(options, finished.file.value()));
+  compiled->keep_guarded(std::move(finished.guard));
   return compiled;
 }
 
-// -1 where there is none that can be trusted.
-int WeightCache::open_finished() const {
+// In memory of our own: the library ends the process where a disk is full, and keeps a file that it
+// builds in open for writing, which nobody could hold a lease on.
+CachedCompile WeightCache::build(const CompileOptions& options, const Compile& compile) const {
+  const Descriptor memory(::memfd_create("litert-packed-weights", MFD_CLOEXEC));
+  if (!memory.is_open()) {
+    std::string reason = failure("memory to pack weights in", errno);
+    return {compile(in_memory(options)), CacheUse::kFailed, std::move(reason)};
+  }
+  std::shared_ptr<CompiledModel> built = compile(with_descriptor(options, memory.value()));
+  {
+    const MappedBytes weights(memory.value());
+    if (weights.bytes().empty()) {
+      return {std::move(built), CacheUse::kNone, {}};
+    }
+    if (std::string reason = publish(weights.bytes()); !reason.empty()) {
+      return {std::move(built), CacheUse::kFailed, std::move(reason)};
+    }
+  }
+  // From the file, whose pages are everybody's: that memory is free again.
+  try {
+    if (std::shared_ptr<CompiledModel> compiled = reuse(options, compile)) {
+      return {std::move(compiled), CacheUse::kBuilt, {}};
+    }
+  } catch (const StatusError&) {
+    // What was built does as well.
+  }
+  return {std::move(built), CacheUse::kBuilt, {}};
+}
+
+// No file where there is none that can be trusted.
+WeightCache::Finished WeightCache::open_finished() const {
   const std::string path = folder_->path_of(name_ + kWeightsSuffix);
   Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.value() < 0) {
-    return -1;
-  }
-  if (!is_sealed(file.value())) {
-    return -1;
+  // First guarded, then looked at: what is seen stays so.
+  std::unique_ptr<MappingGuard> guard = file.is_open() ? MappingGuard::take(file.value()) : nullptr;
+  if (guard == nullptr || !is_sealed(file.value())) {
+    return {};
   }
   // The seal's time says when the weights were used last; their own belongs to their identity.
   ::utimensat(AT_FDCWD, folder_->path_of(name_ + kSealSuffix).c_str(), nullptr, 0);
-  return file.release();
+  return {std::move(guard), std::move(file)};
 }
 
 bool WeightCache::is_sealed(int descriptor) const {
@@ -167,54 +241,27 @@ void WeightCache::seal(int descriptor, const std::string& hash) const {
   }
 }
 
-void WeightCache::publish(const std::string& temporary, Descriptor lock) const {
+// To be called with the lock, which makes the names ours. Returns why it failed, if it did.
+std::string WeightCache::publish(std::span<const std::byte> weights) const {
   const std::string path = folder_->path_of(name_ + kWeightsSuffix);
-  const Descriptor file(::open(temporary.c_str(), O_RDONLY | O_CLOEXEC));
-  if (file.value() < 0) {
-    return;  // a model without weights to pack, or a full disk: the library went on without
+  if (!is_complete(weights)) {
+    return path + ": the library left the packed weights incomplete";
   }
-  std::string hash;
-  size_t size = 0;
-  {
-    const MappedBytes mapped(file.value());
-    hash = hash_of(mapped.bytes());
-    size = mapped.bytes().size();
+  const std::string hash = hash_of(weights);
+  const std::string temporary = folder_->path_of(name_ + ".tmp");
+  int error = write_file(temporary, weights);
+  if (error == 0 && ::rename(temporary.c_str(), path.c_str()) != 0) {
+    error = errno;
   }
-  ::fchmod(file.value(), S_IRUSR);
-  if (size == 0 || ::rename(temporary.c_str(), path.c_str()) != 0) {
+  if (error != 0) {
     ::unlink(temporary.c_str());
-    return;
+    return failure(path, error);
   }
   // After the rename, which changes the file's ctime. Until the seal is there, nobody uses it.
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   seal(file.value(), hash);
   bound_weight_files(*folder_, kMaxBytes, name_ + kWeightsSuffix);
-  if (size >= kLargeFile) {
-    std::thread([cache = *this, hash, held = std::move(lock)] {
-      try {
-        cache.replace_by_large_pages(hash);
-      } catch (const std::bad_alloc&) {
-        // The file stays as it is.
-      }
-    }).detach();
-  }
-}
-
-// Writes the finished file anew in one go: the file system then keeps it in large pages, and it is
-// mapped as such, which it is not the way the library writes it. Nothing depends on it: a process
-// that ends meanwhile leaves the file that is there.
-void WeightCache::replace_by_large_pages(const std::string& hash) const {
-  const std::string path = folder_->path_of(name_ + kWeightsSuffix);
-  const std::string copy = folder_->path_of(name_ + ".new");
-  const Descriptor built(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  const MappedBytes mapped(built.value());
-  // Read first: from pages that are not mapped yet the kernel would copy in small pieces.
-  if (hash_of(mapped.bytes()) != hash || !write_file(copy, mapped.bytes()) ||
-      ::chmod(copy.c_str(), S_IRUSR) != 0 || ::rename(copy.c_str(), path.c_str()) != 0) {
-    ::unlink(copy.c_str());
-    return;
-  }
-  const Descriptor finished(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  seal(finished.value(), hash);
+  return {};
 }
 
 void bound_weight_files(const CacheFolder& folder, uint64_t max_bytes, const std::string& kept) {

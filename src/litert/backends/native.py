@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections import OrderedDict
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 from litert._extension import native as _native
 from litert.backends.protocol import Arrays, Shapes
+from litert.cache import weight_cache_folder
 from litert.element_types import ELEMENT_TYPE_BY_NUMBER, ElementType, pack, unpack
 from litert.errors import (
     ExecutionError,
@@ -28,6 +30,8 @@ from litert.tensor_info import Quantization, Signature, TensorInfo
 
 if TYPE_CHECKING:
     from litert.accelerate.target import Target
+
+_log = logging.getLogger("litert")
 
 # Runs kept ready for model.run, by signature and shapes; each holds its tensors' memory.
 _MAX_KEPT_RUNS = 8
@@ -138,12 +142,18 @@ class NativeModel:
         "_ports",
         "_release_gil",
         "_signatures",
+        "cache_use",
         "fast",
     )
 
     def __init__(
-        self, compiled: _native.CompiledModel, options: CpuOptions, release_gil: bool | None
+        self,
+        compiled: _native.CompiledModel,
+        options: CpuOptions,
+        release_gil: bool | None,
+        cache_use: str = "none",
     ) -> None:
+        self.cache_use = cache_use
         self._compiled = compiled
         self._options = options
         self._release_gil = release_gil
@@ -180,19 +190,25 @@ class NativeModel:
         """
         if not _native.is_library_open():
             load_library()
-        request = compile_request(options, target)
-        make: Callable[[Any, _native.CompileRequest], _native.CompiledModel] = (
+        folder = ""
+        if options.keeps_weights and options.weight_cache is not None and target is None:
+            folder = weight_cache_folder(source, options.weight_cache)
+        request = compile_request(options, target, folder)
+        make = (
             _native.CompiledModel.from_file
             if isinstance(source, str)
             else _native.CompiledModel.from_buffer
         )
         try:
             # As bytes, a path may hold what is no text.
-            compiled = make(os.fsencode(source), request)
+            compiled, cache_use, problem = make(os.fsencode(source), request)
         except ExecutionError as err:
             # The library has no status of its own for "this model cannot be prepared".
             raise ModelError(str(err), status=err.status, library_log=err.library_log) from err
-        return cls(compiled, options, release_gil)
+        if problem:
+            cache_use = f"failed: {problem}"
+            _log.warning("packed weights are not kept: %s", problem)
+        return cls(compiled, options, release_gil, cache_use)
 
     @property
     def _described(self) -> dict[str, Any]:
@@ -317,14 +333,28 @@ def content_hash_of(source: str | bytes) -> str:
     return _native.content_hash(os.fsencode(source), isinstance(source, str))
 
 
-def compile_request(options: CpuOptions, target: Target | None = None) -> _native.CompileRequest:
-    """Return what the core compiles with."""
+def compile_request(
+    options: CpuOptions, target: Target | None = None, cache_folder: str = ""
+) -> _native.CompileRequest:
+    """Return what the core compiles with.
+
+    Args:
+        options: How to run on the CPU.
+        target: The accelerator to compile for.
+        cache_folder: Where packed weights are kept; empty for nowhere.
+    """
     use_xnnpack = options.kernels == "xnnpack"
+    flags = options.xnnpack_bits
     if target is None:
-        return _native.CompileRequest(options.threads, use_xnnpack)
+        if not flags and not cache_folder:
+            return _native.CompileRequest(options.threads, use_xnnpack)
+        return _native.CompileRequest(
+            options.threads, use_xnnpack, xnnpack_flags=flags, cache_folder=cache_folder
+        )
     return _native.CompileRequest(
         options.threads,
         use_xnnpack,
+        xnnpack_flags=flags,
         accelerators=target.hardware,
         gpu_folder=target.gpu_folder,
         compiler_folder=target.compiler_folder,
