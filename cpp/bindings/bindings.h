@@ -5,6 +5,8 @@
 
 namespace litert_native::bindings {
 
+void bind_compile(pybind11::module_& module);
+void bind_custom_op(pybind11::module_& module);
 void bind_language(pybind11::module_& module);
 void bind_length_plan(pybind11::module_& module);
 void bind_library(pybind11::module_& module);

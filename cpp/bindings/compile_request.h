@@ -2,7 +2,9 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
+#include "litert/accelerate/external_delegate.h"
 #include "litert/runtime/compiled_model.h"
 #include "litert/runtime/environment.h"
 
@@ -11,6 +13,7 @@ namespace litert_native::bindings {
 struct CompileRequest {
   runtime::EnvironmentOptions environment;
   runtime::CompileOptions options;
+  std::vector<accelerate::DelegateSpec> delegates;  // in place of `environment`
   // Where packed weights are kept; empty for nowhere.
   std::string cache_folder;
 };

@@ -9,10 +9,12 @@ namespace py = pybind11;
 PYBIND11_MODULE(_native, module, py::mod_gil_not_used()) {
   using namespace litert_native::bindings;
   register_error_translator();
+  bind_custom_op(module);
   bind_language(module);
   bind_length_plan(module);
   bind_library(module);
   bind_model(module);
+  bind_compile(module);  // after the kernels and the model
   bind_profiler(module);
   bind_runner(module);
   bind_sampler(module);

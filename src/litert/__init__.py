@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from litert.accelerate.machine import Accelerator, accelerators
     from litert.accelerate.options import GpuOptions, NpuOptions
     from litert.accelerate.placement import PlacedOperators, Placement
+    from litert.accelerate.plugins import CustomOp, Delegate
     from litert.accelerate.profile import Profile
     from litert.accelerate.profile_rows import OperatorProfile
     from litert.arrays import empty_aligned
@@ -70,6 +71,8 @@ _MODULE_OF = {
     "CpuOptions": "options",
     "GpuOptions": "accelerate.options",
     "NpuOptions": "accelerate.options",
+    "Delegate": "accelerate.plugins",
+    "CustomOp": "accelerate.plugins",
     "Placement": "accelerate.placement",
     "PlacedOperators": "accelerate.placement",
     "Profile": "accelerate.profile",
@@ -129,6 +132,8 @@ __all__ = [
     "CpuOptions",
     "GpuOptions",
     "NpuOptions",
+    "Delegate",
+    "CustomOp",
     "Placement",
     "PlacedOperators",
     "Profile",

@@ -20,7 +20,7 @@ from litert.file_format import check_source
 from litert.language.language_file import is_language_model
 from litert.latency import Latency, bind_filled, take_turns
 from litert.model import Model
-from litert.options import Backend, CpuOptions
+from litert.options import Backend
 from litert.peak_memory import measure_peak_memory
 from litert.tensor_info import Signature
 
@@ -127,7 +127,7 @@ def compare_variants(
         agreements = _agreements(opened)
         runners = [bind_filled(one.model, one.key, one.runs[0]) for one in opened]
         samples = take_turns([runner.run for runner in runners], num_runs, num_warmup)
-        builtin = [_builtin(one, num_threads) for one in opened]
+        builtin = [_builtin(one) for one in opened]
         first_us = Latency.of(samples[0]).median_us
         return [
             _summarize(one, own_samples, first_us, agreed, left, num_threads)
@@ -212,10 +212,13 @@ def _run(one: _Opened, inputs: Arrays) -> Arrays:
     return one.model.run(inputs, signature=one.key, quantize=True)
 
 
-def _builtin(one: _Opened, num_threads: int) -> BuiltinOperators | None:
-    if one.model.backend != "native":
+def _builtin(one: _Opened) -> BuiltinOperators | None:
+    from litert.backends.native import NativeModel  # imports the extension
+
+    loaded = one.model._backend_model
+    if not isinstance(loaded, NativeModel):
         return None
-    return find_builtin_operators(one.path, CpuOptions(num_threads=num_threads), one.key)
+    return find_builtin_operators(loaded, one.path, one.key)
 
 
 def _summarize(

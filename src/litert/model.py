@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy.typing as npt
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from litert.accelerate.load import Opened
     from litert.accelerate.options import GpuOptions, NpuOptions
     from litert.accelerate.placement import Placement
+    from litert.accelerate.plugins import CustomOp, Delegate
     from litert.accelerate.profile import Profile
     from litert.accelerate.request import AcceleratorChoice
     from litert.backends.protocol import BackendModel
@@ -68,6 +69,9 @@ class Model:
         cpu: How to run on the CPU.
         gpu: How to run on the GPU.
         npu: How to run on the NPU.
+        delegates: External delegates, the first one asked first, all before XNNPACK. For models on
+            the CPU.
+        custom_ops: Kernels of operators that the library does not have.
         backend: ``"native"`` (the C++ core), ``"reference"`` (ai-edge-litert's Interpreter), or
             ``"auto"``: native, unless it is not available (one BackendFallbackWarning) or cannot
             run this model rightly; ``model.backend_reason`` says why. The environment variable
@@ -119,6 +123,8 @@ class Model:
         cpu: CpuOptions | None = None,
         gpu: GpuOptions | None = None,
         npu: NpuOptions | None = None,
+        delegates: Sequence[Delegate] = (),
+        custom_ops: Sequence[CustomOp] = (),
         backend: Backend = "auto",
         release_gil: bool | None = None,
     ) -> None:
@@ -134,9 +140,19 @@ class Model:
         self._placement: Placement | None = None
         self._opened: Opened | None = None
         self._backend_model: BackendModel
+        plugins = None
+        if delegates or custom_ops:
+            from litert.accelerate.plugins import make_plugins
+
+            plugins = make_plugins(delegates, custom_ops, self._source)
+            if accelerator != "cpu":
+                raise OptionError(
+                    "delegates and custom_ops are for the CPU; leave accelerator="
+                    f"{accelerator!r} out"
+                )
         if accelerator == "cpu" and gpu is None and npu is None:
             self._backend_model, self._backend, self._backend_reason = open_model(
-                self._source, self._options, check_backend(backend), release_gil
+                self._source, self._options, check_backend(backend), release_gil, plugins
             )
         else:
             from litert.accelerate.request import make_request
@@ -187,7 +203,11 @@ class Model:
             from litert.accelerate.place import find_placement
 
             self._placement = find_placement(
-                self._source, self._options, self._opened, self._backend, self._backend_reason
+                self._backend_model,
+                self._source,
+                self._options,
+                self._opened,
+                self._backend_reason,
             )
         return self._placement
 

@@ -109,7 +109,7 @@ std::shared_ptr<CompiledModel> CompiledModel::compile(std::shared_ptr<const Mode
     quiet.emplace();
   }
   const StderrCapture capture;
-  const OptionsHandle compile_options = make_options(options);
+  OptionsHandle compile_options = make_options(options);
   LiteRtCompiledModel raw = nullptr;
   const LiteRtStatus status = library().create_compiled_model(
       model->environment().handle(), model->handle(), compile_options.get(), &raw);
@@ -118,6 +118,9 @@ std::shared_ptr<CompiledModel> CompiledModel::compile(std::shared_ptr<const Mode
   check(status, "compile the model", capture.text());
   std::shared_ptr<CompiledModel> compiled =
       std::make_shared<CompiledModel>(std::move(model), options, std::move(handle));
+  if (compiled->has_custom_kernels()) {
+    compiled->options_ = std::move(compile_options);
+  }
   if (compiled->is_accelerated()) {
     // Delegates report what they do not take as errors of the graph.
     compiled->log_ = capture.all_text() + compiled->take_messages();

@@ -121,6 +121,7 @@ class CompiledModel {
 
   std::shared_ptr<const Model> model_;
   std::vector<std::shared_ptr<CustomKernel>> custom_kernels_;  // called until the handle is gone
+  OptionsHandle options_;  // with custom kernels: the library points to the names in there
   bool is_accelerated_;
   std::string log_;
   std::mutex mutex_;

@@ -101,6 +101,12 @@ std::shared_ptr<const Environment> Environment::shared(const EnvironmentOptions&
   return created;
 }
 
+std::shared_ptr<const Environment> Environment::make_empty() {
+  EnvironmentOptions options;
+  options.accelerators = 0;
+  return std::make_shared<Environment>(make(options));
+}
+
 LiteRtHwAcceleratorSet Environment::registered() const {
   const Library& api = library();
   LiteRtParamIndex count = 0;

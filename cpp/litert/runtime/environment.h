@@ -31,6 +31,9 @@ class Environment {
   // library's lines.
   [[nodiscard]] static std::shared_ptr<const Environment> shared(const EnvironmentOptions& options);
 
+  // One of its own without any accelerator, the CPU's neither; they are to be registered.
+  [[nodiscard]] static std::shared_ptr<const Environment> make_empty();
+
   explicit Environment(EnvironmentHandle handle) : handle_(std::move(handle)) {}
 
   [[nodiscard]] LiteRtEnvironment handle() const { return handle_.get(); }

@@ -117,6 +117,9 @@ const Library& open_library(const std::string& path) {
   resolve<void*>(handle, "LiteRtCreateModelFromFd", path);
   LITERT_NATIVE_FUNCTIONS(X)
 #undef X
+  if (const void* const variable = dlsym(handle, "LiteRtStaticLinkedAcceleratorCpuDef")) {
+    table->cpu_accelerator = *static_cast<const void* const*>(variable);
+  }
   answer_user_id_from_memory(handle);
   table->path = path;
   table->version = version_by_symbols(handle);

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from litert.accelerate.profile import Profile
+from litert.accelerate.profile_session import record_runs
 from litert.accelerate.trial import time_limit
-from litert.model import Model
+from litert.backends.native import NativeModel
 from litert.model_file import (
     ModelFile,
     OperatorEntry,
@@ -18,7 +20,6 @@ from litert.model_file import (
     as_buffer,
     read_model,
 )
-from litert.options import CpuOptions
 from litert.random_values import random_values
 from litert.tensor_info import Signature
 
@@ -39,12 +40,18 @@ class BuiltinOperators:
         counts: Those on builtin kernels by name, the most frequent first.
         time_share: Their share of a run's time, 0 to 1.
         reason: Why they are not on XNNPACK; empty where that is not known.
+        num_custom: How many operators run on custom kernels.
+        num_delegate_parts: In how many parts external delegates run what they have taken.
+        uses_xnnpack: Whether XNNPACK runs any.
     """
 
     num_operators: int
     counts: Mapping[str, int]
     time_share: float
     reason: str
+    num_custom: int = 0
+    num_delegate_parts: int = 0
+    uses_xnnpack: bool = True
 
     def __str__(self) -> str:
         left = sum(self.counts.values())
@@ -64,29 +71,30 @@ class BuiltinOperators:
 
 
 def find_builtin_operators(
-    source: str | bytes, options: CpuOptions, signature: str | None = None
+    loaded: NativeModel, source: str | bytes, signature: str | None = None
 ) -> BuiltinOperators:
-    """Run a model on random values and see which operators XNNPACK did not take.
+    """Run a twin of a model on random values and see which operators XNNPACK did not take.
 
     Args:
+        loaded: The model.
         source: Its path or bytes.
-        options: How to run it.
         signature: The signature's key; the first one where it is left out.
 
     Raises:
-        LiteRTError: The model cannot be compiled or run on the native backend.
+        LiteRTError: It cannot be run.
     """
     with as_buffer(source) as data:
         model = read_model(data)
-    with Model(source, cpu=options, backend="native") as opened:
-        chosen = opened.signatures[signature or next(iter(opened.signatures))]
-        builtin, time_share = _builtin_calls(opened, chosen)
+    chosen = loaded.signatures[signature or next(iter(loaded.signatures))]
+    profile = _profile(loaded, chosen)
     subgraphs = list(_subgraphs(model, chosen.key))
     known = Counter(
         operator.code.label for subgraph in subgraphs for operator in subgraph.operators
     )
-    # What the library has made of composites has names that the file does not know.
-    counts = {name: min(number, known[name]) for name, number in builtin.items() if name in known}
+    seen = Counter(one.name for one in profile.operators if one.kernels == "builtin")
+    # A delegate's parts, and what the library has made of composites, have names of their own.
+    counts = {name: min(number, known[name]) for name, number in seen.items() if name in known}
+    num_custom = sum(number for name, number in seen.items() if f"custom:{name}" in known)
     ordered = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
     reasons = {
         reason: None
@@ -95,22 +103,32 @@ def find_builtin_operators(
         if operator.code.label in ordered
         for reason in _reasons(model, subgraph, operator)
     }
-    return BuiltinOperators(known.total(), ordered, time_share, "; ".join(reasons))
+    return BuiltinOperators(
+        num_operators=known.total(),
+        counts=ordered,
+        time_share=sum(one.share for one in profile.operators if one.name in ordered),
+        reason="; ".join(reasons),
+        num_custom=num_custom,
+        num_delegate_parts=seen.total() - sum(counts.values()) - num_custom,
+        uses_xnnpack=any(one.kernels == "XNNPACK" for one in profile.operators),
+    )
 
 
-def _builtin_calls(model: Model, signature: Signature) -> tuple[Counter[str], float]:
-    """Return the operators on builtin kernels by name, and their share of the time."""
+def _profile(loaded: NativeModel, signature: Signature) -> Profile:
+    """Record some runs of a twin on random values."""
     generator = np.random.default_rng(0)
+    shapes = loaded.default_shapes(signature.key)
     inputs = {
-        name: random_values(info, tuple(max(size, 1) for size in info.shape), generator)
+        name: random_values(info, shapes[name], generator)
         for name, info in signature.inputs.items()
     }
-    with model.profile() as profile, time_limit(model):
-        for _ in range(_NUM_PROFILED_RUNS):
-            model.run(inputs, signature=signature.key)
-    builtin = [operator for operator in profile.operators if operator.kernels == "builtin"]
-    share = sum(operator.share for operator in builtin)
-    return Counter(operator.name for operator in builtin), share
+
+    def run(twin: NativeModel) -> None:
+        with time_limit(twin):
+            for _ in range(_NUM_PROFILED_RUNS):
+                twin.run(signature.key, inputs)
+
+    return record_runs(loaded, run)
 
 
 def _subgraphs(model: ModelFile, signature: str) -> Iterator[SubgraphEntry]:

@@ -13,7 +13,8 @@ class OperatorProfile:
 
     Attributes:
         name: The library's name of the kernel: a kind of operator, or of XNNPACK.
-        kernels: What computes it: ``"XNNPACK"`` or ``"builtin"``.
+        kernels: What computes it: ``"XNNPACK"`` or ``"builtin"``, which stands for custom kernels
+            and external delegates too.
         position: Its place in the order of the runs, from 0.
         subgraph: Index of its subgraph in the model.
         partition: Which of the subgraph's parts on XNNPACK it is in; None on builtin kernels.

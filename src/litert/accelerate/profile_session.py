@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -33,9 +33,10 @@ class ProfiledModel(NativeModel):
     __slots__ = ("_end_lock", "_profiler", "_recording", "_runners", "original")
 
     def __init__(self, original: NativeModel) -> None:
-        options = original._options
-        compiled = _native.compile_with_profiling(original._compiled, compile_request(options))
-        super().__init__(compiled, options, original._release_gil)
+        options, plugins = original._options, original._plugins
+        request = compile_request(options, plugins=plugins)
+        compiled = _native.compile_with_profiling(original._compiled, request)
+        super().__init__(compiled, options, original._release_gil, plugins)
         self.original = original
         self._end_lock = threading.Lock()
         self._recording: Recording | None = None
@@ -74,6 +75,18 @@ class ProfiledModel(NativeModel):
                 runner.close()
             except ExecutionError:
                 self._compiled.close()  # one is running: waits for it, and then ends it
+
+
+def record_runs(original: NativeModel, run: Callable[[NativeModel], None]) -> Profile:
+    """Record what ``run`` does with a twin of a model, which nobody else sees."""
+    twin = ProfiledModel(original)
+    try:
+        run(twin)
+    finally:
+        recording = twin.end()
+    profile = Profile()
+    profile._complete(RecordedRuns(recording, 0), recording.is_full, twin._options, None)
+    return profile
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from litert.accelerate.machine import require
 from litert.accelerate.names import AcceleratorName
@@ -43,6 +44,16 @@ class Target:
     gpu_folder: str = ""
     compiler_folder: str = ""
     dispatch_folder: str = ""
+
+    def request_arguments(self) -> dict[str, Any]:
+        """Return what the core is told, by argument of its ``CompileRequest``."""
+        return {
+            "accelerators": self.hardware,
+            "gpu_folder": self.gpu_folder,
+            "compiler_folder": self.compiler_folder,
+            "dispatch_folder": self.dispatch_folder,
+            "accelerator_options": self.options,
+        }
 
     @property
     def bit(self) -> int:

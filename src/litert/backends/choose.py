@@ -15,12 +15,14 @@ from litert.errors import (
     LibraryError,
     LiteRTError,
     ModelError,
+    OptionError,
     UnsupportedModelError,
 )
 from litert.options import Backend, CpuOptions, check_backend
 
 if TYPE_CHECKING:
     from litert.accelerate.load import Opened
+    from litert.accelerate.plugins import Plugins
     from litert.accelerate.request import AcceleratorRequest
 
 # Tried once: an import statement in the way of every load would cost a twentieth of a small one.
@@ -39,7 +41,11 @@ _UNSUPPORTED = 5
 
 
 def open_model(
-    source: str | bytes, options: CpuOptions, backend: Backend, release_gil: bool | None
+    source: str | bytes,
+    options: CpuOptions,
+    backend: Backend,
+    release_gil: bool | None,
+    plugins: Plugins | None = None,
 ) -> tuple[BackendModel, str, str]:
     """Open a model with the backend asked for, or the one that runs it rightly.
 
@@ -48,6 +54,7 @@ def open_model(
         options: How to run it.
         backend: ``"auto"`` prefers native; ``LITERT_BACKEND`` stands in for it where it is set.
         release_gil: See ``NativeModel.open``.
+        plugins: Delegates and kernels, which the native backend alone can use.
 
     Returns:
         The model, the backend's name, and why it was chosen.
@@ -56,7 +63,7 @@ def open_model(
         LiteRTError: The one that says why the model cannot be opened; it names the file.
     """
     try:
-        return _choose(source, options, backend, release_gil)
+        return _choose(source, options, backend, release_gil, plugins)
     except ModelError as err:
         if isinstance(source, bytes) or repr(source) in str(err):
             raise
@@ -117,9 +124,21 @@ def chosen_backend(backend: Backend) -> tuple[Backend, str]:
 
 
 def _choose(
-    source: str | bytes, options: CpuOptions, backend: Backend, release_gil: bool | None
+    source: str | bytes,
+    options: CpuOptions,
+    backend: Backend,
+    release_gil: bool | None,
+    plugins: Plugins | None,
 ) -> tuple[BackendModel, str, str]:
     backend, chosen_by = chosen_backend(backend)
+    if plugins is not None:
+        if backend == "reference":
+            raise OptionError(
+                "delegates and custom_ops need the native backend; the reference one is chosen by "
+                f"{chosen_by}"
+            )
+        model = _open_native(source, options, release_gil, plugins)
+        return model, "native", "it has delegates or custom operators of its own"
     if backend == "reference":
         return _open_reference(source, options), "reference", f"chosen by {chosen_by}"
     try:
@@ -138,14 +157,17 @@ def _choose(
 
 
 def _open_native(
-    source: str | bytes, options: CpuOptions, release_gil: bool | None
+    source: str | bytes,
+    options: CpuOptions,
+    release_gil: bool | None,
+    plugins: Plugins | None = None,
 ) -> BackendModel:
     if NativeModel is None:
         from litert.installation import explain_missing_extension
 
         raise LibraryError(explain_missing_extension(_no_extension))
     try:
-        return NativeModel.open(source, options, release_gil)
+        return NativeModel.open(source, options, release_gil, plugins=plugins)
     except FileFormatError:
         # Says what it is instead, where that is known: a directory, ONNX, a truncated file.
         from litert.file_format import check_source
@@ -157,6 +179,8 @@ def _open_native(
     except LiteRTError as err:
         if err.status == _UNSUPPORTED:
             raise  # the core has said why itself
+        if plugins is not None:
+            raise  # of theirs, the file tells nothing
         explained = _explained(source, err)
         if explained is err and not err.library_log:
             # The library refused it without a word; the Interpreter names the operator.

@@ -29,6 +29,7 @@ from litert.options import CpuOptions
 from litert.tensor_info import Quantization, Signature, TensorInfo
 
 if TYPE_CHECKING:
+    from litert.accelerate.plugins import Plugins
     from litert.accelerate.target import Target
 
 _log = logging.getLogger("litert")
@@ -139,6 +140,7 @@ class NativeModel:
         "_latest",
         "_lock",
         "_options",
+        "_plugins",
         "_ports",
         "_release_gil",
         "_signatures",
@@ -151,9 +153,11 @@ class NativeModel:
         compiled: _native.CompiledModel,
         options: CpuOptions,
         release_gil: bool | None,
+        plugins: Plugins | None = None,
         cache_use: str = "none",
     ) -> None:
         self.cache_use = cache_use
+        self._plugins = plugins
         self._compiled = compiled
         self._options = options
         self._release_gil = release_gil
@@ -172,6 +176,7 @@ class NativeModel:
         options: CpuOptions,
         release_gil: bool | None,
         target: Target | None = None,
+        plugins: Plugins | None = None,
     ) -> NativeModel:
         """Load and compile a model, and ask whether it can run.
 
@@ -181,6 +186,7 @@ class NativeModel:
             release_gil: True always releases the GIL during a run, False never; None decides by
                 how long runs take.
             target: The accelerator to compile for.
+            plugins: Delegates and kernels of custom operators.
 
         Raises:
             LibraryError: The library is not usable.
@@ -193,22 +199,20 @@ class NativeModel:
         folder = ""
         if options.keeps_weights and options.weight_cache is not None and target is None:
             folder = weight_cache_folder(source, options.weight_cache)
-        request = compile_request(options, target, folder)
-        make = (
-            _native.CompiledModel.from_file
-            if isinstance(source, str)
-            else _native.CompiledModel.from_buffer
-        )
+        request = compile_request(options, target, plugins, folder)
+        make = _native.compile_file if isinstance(source, str) else _native.compile_buffer
         try:
             # As bytes, a path may hold what is no text.
             compiled, cache_use, problem = make(os.fsencode(source), request)
         except ExecutionError as err:
+            if err.status is None:
+                raise  # a Python kernel's
             # The library has no status of its own for "this model cannot be prepared".
             raise ModelError(str(err), status=err.status, library_log=err.library_log) from err
         if problem:
             cache_use = f"failed: {problem}"
             _log.warning("packed weights are not kept: %s", problem)
-        return cls(compiled, options, release_gil, cache_use)
+        return cls(compiled, options, release_gil, plugins, cache_use)
 
     @property
     def _described(self) -> dict[str, Any]:
@@ -272,6 +276,11 @@ class NativeModel:
         self._compiled.close()
         self._forget_runs()
 
+    def delegate_names(self) -> list[str]:
+        """Return the file names of the external delegates that the model has."""
+        delegates = () if self._plugins is None else self._plugins.delegates
+        return [os.path.basename(os.fspath(delegate.library)) for delegate in delegates]
+
     def compile_log(self) -> str:
         """Return what the library said while it compiled for an accelerator; may be empty."""
         return self._compiled.log
@@ -334,32 +343,36 @@ def content_hash_of(source: str | bytes) -> str:
 
 
 def compile_request(
-    options: CpuOptions, target: Target | None = None, cache_folder: str = ""
+    options: CpuOptions,
+    target: Target | None = None,
+    plugins: Plugins | None = None,
+    cache_folder: str = "",
 ) -> _native.CompileRequest:
-    """Return what the core compiles with.
+    """Return what the core compiles one model with.
 
     Args:
         options: How to run on the CPU.
         target: The accelerator to compile for.
+        plugins: Delegates and kernels of custom operators.
         cache_folder: Where packed weights are kept; empty for nowhere.
     """
     use_xnnpack = options.kernels == "xnnpack"
-    flags = options.xnnpack_bits
-    if target is None:
-        if not flags and not cache_folder:
-            return _native.CompileRequest(options.threads, use_xnnpack)
-        return _native.CompileRequest(
-            options.threads, use_xnnpack, xnnpack_flags=flags, cache_folder=cache_folder
-        )
+    if target is None and plugins is None and not cache_folder and not options.xnnpack_flags:
+        return _native.CompileRequest(options.threads, use_xnnpack)
+    more: dict[str, Any] = {}
+    if target is not None:
+        more |= target.request_arguments()
+    if plugins is not None:
+        more |= {
+            "custom_kernels": plugins.make_kernels(),
+            "delegates": plugins.delegate_arguments(),
+        }
     return _native.CompileRequest(
         options.threads,
         use_xnnpack,
-        xnnpack_flags=flags,
-        accelerators=target.hardware,
-        gpu_folder=target.gpu_folder,
-        compiler_folder=target.compiler_folder,
-        dispatch_folder=target.dispatch_folder,
-        accelerator_options=target.options,
+        xnnpack_flags=options.xnnpack_bits,
+        cache_folder=cache_folder,
+        **more,
     )
 
 

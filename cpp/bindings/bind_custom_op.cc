@@ -1,0 +1,162 @@
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bindings.h"
+#include "gil.h"
+#include "litert/accelerate/plugin_kernel.h"
+#include "litert/runtime/custom_kernel.h"
+#include "litert/runtime/library.h"
+#include "litert/runtime/status.h"
+
+namespace py = pybind11;
+
+namespace litert_native::bindings {
+namespace {
+
+using runtime::check;
+using runtime::CustomKernel;
+using runtime::library;
+
+// A tensor buffer's memory, for as long as it is locked.
+class Locked {
+ public:
+  Locked(LiteRtTensorBuffer buffer, LiteRtTensorBufferLockMode mode) : buffer_(buffer) {
+    check(library().get_tensor_buffer_tensor_type(buffer, &type_), "ask a tensor buffer");
+    check(library().get_tensor_buffer_packed_size(buffer, &size_bytes_), "ask a tensor buffer");
+    check(library().lock_tensor_buffer(buffer, &data_, mode), "lock a tensor buffer");
+  }
+  ~Locked() { library().unlock_tensor_buffer(buffer_); }
+  Locked(const Locked&) = delete;
+  Locked& operator=(const Locked&) = delete;
+
+  // (memory, element type's number, shape); the memory has to be let go before this object goes.
+  [[nodiscard]] py::tuple describe(bool is_readonly) const {
+    py::list shape;
+    for (unsigned i = 0; i < type_.layout.rank; ++i) {
+      shape.append(type_.layout.dimensions[i]);
+    }
+    return py::make_tuple(
+        py::memoryview::from_memory(data_, static_cast<py::ssize_t>(size_bytes_), is_readonly),
+        static_cast<int>(type_.element_type), py::tuple(shape));
+  }
+
+ private:
+  LiteRtTensorBuffer buffer_;
+  LiteRtRankedTensorType type_{};
+  size_t size_bytes_ = 0;
+  void* data_ = nullptr;
+};
+
+// Views of locked memory, let go with the owner whatever Python has kept of them: a traceback holds
+// the variables of its frames. Needs the GIL.
+class Views {
+ public:
+  Views(const std::vector<std::unique_ptr<Locked>>& buffers, bool is_readonly) {
+    for (const std::unique_ptr<Locked>& buffer : buffers) {
+      list_.append(buffer->describe(is_readonly));
+    }
+  }
+  ~Views() {
+    for (const py::handle& one : list_) {
+      PyObject* const view = PyTuple_GetItem(one.ptr(), 0);
+      PyObject* const released = PyObject_CallMethod(view, "release", nullptr);
+      if (released == nullptr) {
+        PyErr_Clear();
+      }
+      Py_XDECREF(released);
+    }
+  }
+  Views(const Views&) = delete;
+  Views& operator=(const Views&) = delete;
+
+  [[nodiscard]] const py::list& list() const { return list_; }
+
+ private:
+  py::list list_;
+};
+
+// Calls run(inputs, outputs) with what Locked::describe gives, and output_shapes(input shapes,
+// number of outputs) -> shapes. What they raise comes out of the run as it is.
+class PythonKernel final : public CustomKernel {
+ public:
+  // Needs the GIL, as does nothing else here.
+  PythonKernel(std::string name, py::object run, py::object output_shapes)
+      : CustomKernel(std::move(name)),
+        run_(std::move(run)),
+        output_shapes_(std::move(output_shapes)) {}
+  ~PythonKernel() override {
+    const GilAcquire acquired;
+    run_ = {};
+    output_shapes_ = {};
+  }
+
+ protected:
+  void init(std::span<const std::byte> /*options*/) override {}
+  void destroy() override {}
+
+  void set_output_layouts(std::span<const LiteRtLayout> inputs,
+                          std::span<LiteRtLayout> outputs) override {
+    const GilAcquire acquired;
+    py::list shapes;
+    for (const LiteRtLayout& input : inputs) {
+      shapes.append(std::vector<int32_t>(input.dimensions, input.dimensions + input.rank));
+    }
+    const auto told =
+        output_shapes_(shapes, outputs.size()).cast<std::vector<std::vector<int32_t>>>();
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      outputs[i].rank = static_cast<unsigned>(told.at(i).size()) & 0x7FU;
+      outputs[i].has_strides = false;
+      std::copy(told[i].begin(), told[i].end(), outputs[i].dimensions);
+    }
+  }
+
+  void run(std::span<const LiteRtTensorBuffer> inputs,
+           std::span<LiteRtTensorBuffer> outputs) override {
+    std::vector<std::unique_ptr<Locked>> read;
+    std::vector<std::unique_ptr<Locked>> written;
+    for (LiteRtTensorBuffer const input : inputs) {
+      read.push_back(std::make_unique<Locked>(input, kLiteRtTensorBufferLockModeRead));
+    }
+    for (LiteRtTensorBuffer const output : outputs) {
+      written.push_back(std::make_unique<Locked>(output, kLiteRtTensorBufferLockModeWrite));
+    }
+    const GilAcquire acquired;
+    const Views given(read, /*is_readonly=*/true);
+    const Views wanted(written, /*is_readonly=*/false);
+    run_(given.list(), wanted.list());
+  }
+
+ private:
+  py::object run_;
+  py::object output_shapes_;
+};
+
+}  // namespace
+
+void bind_custom_op(py::module_& module) {
+  py::class_<CustomKernel, std::shared_ptr<CustomKernel>>(module, "CustomKernel");
+  module.def(
+      "plugin_kernel",
+      [](std::string name, const std::string& path,
+         const std::string& symbol) -> std::shared_ptr<CustomKernel> {
+        return std::make_shared<accelerate::PluginKernel>(std::move(name), path, symbol);
+      },
+      py::arg("name"), py::arg("path"), py::arg("symbol"), py::call_guard<GilRelease>());
+  module.def(
+      "python_kernel",
+      [](std::string name, py::object run,
+         py::object output_shapes) -> std::shared_ptr<CustomKernel> {
+        return std::make_shared<PythonKernel>(std::move(name), std::move(run),
+                                              std::move(output_shapes));
+      },
+      py::arg("name"), py::arg("run"), py::arg("output_shapes"));
+}
+
+}  // namespace litert_native::bindings

@@ -1,0 +1,110 @@
+"""A custom operator that a Python callable computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from litert.element_types import ELEMENT_TYPE_BY_NUMBER
+from litert.errors import ExecutionError
+
+# The memory of a tensor, its element type's number and its shape, as the core gives them.
+_Tensor = tuple[memoryview, int, tuple[int, ...]]
+
+
+def same_as_first_input(shapes: Sequence[Sequence[int]]) -> list[Sequence[int]]:
+    """Return the first input's shape, for as many outputs as there are."""
+    return [shapes[0]] if shapes else []
+
+
+class PythonKernel:
+    """Calls a function with copies of the inputs, and copies what it returns into the outputs.
+
+    Copies, since the runtime uses the memory for something else as soon as the call is over, and
+    a callable may keep what it gets.
+
+    Args:
+        name: The operator's name.
+        function: Takes the inputs' arrays, returns the output or a tuple of them.
+        shapes: Takes the inputs' shapes, returns the outputs'.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        shapes: Callable[[Sequence[Sequence[int]]], Sequence[Sequence[int]]],
+    ) -> None:
+        self._name = name
+        self._function = function
+        self._shapes = shapes
+
+    def output_shapes(
+        self, inputs: Sequence[Sequence[int]], num_outputs: int
+    ) -> list[tuple[int, ...]]:
+        """Return the outputs' shapes.
+
+        Raises:
+            ExecutionError: The callable fails, or returns another number of shapes.
+        """
+        try:
+            given = self._shapes([tuple(shape) for shape in inputs])
+            shapes = [tuple(int(size) for size in shape) for shape in given]
+        except Exception as err:
+            raise self._error("output_shapes fails", err) from err
+        if self._shapes is same_as_first_input:
+            shapes *= num_outputs
+        if len(shapes) != num_outputs or any(size < 1 for shape in shapes for size in shape):
+            raise ExecutionError(
+                f"custom operator {self._name!r}: output_shapes: expected {num_outputs} shapes of "
+                f"positive sizes, got {shapes}"
+            )
+        return shapes
+
+    def run(self, inputs: Sequence[_Tensor], outputs: Sequence[_Tensor]) -> None:
+        """Compute once.
+
+        Raises:
+            ExecutionError: The callable raises, which is then the cause, or returns what does not
+                fit the outputs.
+        """
+        arrays = [_view(tensor).copy() for tensor in inputs]
+        try:
+            results = self._function(*arrays)
+        except Exception as err:
+            raise self._error("the callable raises", err) from err
+        if not isinstance(results, (tuple, list)):
+            results = (results,)
+        if len(results) != len(outputs):
+            raise ExecutionError(
+                f"custom operator {self._name!r}: expected {len(outputs)} outputs, got "
+                f"{len(results)}"
+            )
+        for place, (result, tensor) in enumerate(zip(results, outputs, strict=True)):
+            self._store(place, np.asarray(result), _view(tensor))
+
+    def _store(self, place: int, result: npt.NDArray[Any], output: npt.NDArray[Any]) -> None:
+        if result.shape != output.shape or not np.can_cast(
+            result.dtype, output.dtype, casting="same_kind"
+        ):
+            raise ExecutionError(
+                f"custom operator {self._name!r}: output {place}: expected "
+                f"{output.dtype}{list(output.shape)}, got {result.dtype}{list(result.shape)}"
+            )
+        np.copyto(output, result, casting="same_kind")
+
+    def _error(self, what: str, err: Exception) -> ExecutionError:
+        return ExecutionError(
+            f"custom operator {self._name!r}: {what}: {type(err).__name__}: {err}"
+        )
+
+
+def _view(tensor: _Tensor) -> npt.NDArray[Any]:
+    memory, number, shape = tensor
+    kind = ELEMENT_TYPE_BY_NUMBER[number]
+    if kind.is_packed:
+        return np.frombuffer(memory, np.uint8)  # several values a byte
+    return np.frombuffer(memory, kind.dtype).reshape(shape)
