@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -82,3 +85,30 @@ def pytest_report_header() -> list[str]:
     except litert.LibraryError as err:
         lines.append(f"LiteRT library: {err}")
     return lines
+
+
+@pytest.fixture(scope="session")
+def sample_plugin(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Compile a shared object of tests/plugins, or skip: ``sample_plugin("sample_delegate")``."""
+    compiler = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+    if compiler is None:
+        pytest.skip("needs a C++ compiler")
+    folder = tmp_path_factory.mktemp("plugins")
+
+    @functools.cache
+    def build(name: str) -> Path:
+        import litert
+
+        built = folder / f"lib{name}.so"
+        library = Path(litert.library_info().path)
+        command = [
+            *(compiler, "-std=c++17", "-O1", "-fPIC", "-shared"),
+            *("-I", str(ROOT / "third_party" / "litert" / "include")),
+            str(ROOT / "tests" / "plugins" / f"{name}.cc"),
+            # Only what uses the library's functions is linked to it.
+            *("-Wl,--as-needed", f"-L{library.parent}", f"-l:{library.name}", "-o", str(built)),
+        ]
+        subprocess.run(command, check=True)
+        return built
+
+    return build
