@@ -112,3 +112,20 @@ def sample_plugin(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], P
         return built
 
     return build
+
+
+@pytest.fixture(scope="session")
+def openvino_cpu() -> Iterator[None]:
+    """Let OpenVINO's CPU device stand in for an NPU, computing exactly; or skip."""
+    import litert
+    from litert.accelerate.openvino import openvino_problem
+    from litert.cpu import cpu_features
+
+    problem = openvino_problem(litert.library_info().path)
+    if problem:
+        pytest.skip(f"needs OpenVINO: {problem}")
+    # Read when OpenVINO is first used. By default it computes in bfloat16 where the CPU can.
+    exact = "AVX512_CORE_VNNI" if "avx512_vnni" in cpu_features() else "AVX2_VNNI"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ONEDNN_MAX_CPU_ISA", exact)
+        yield

@@ -126,8 +126,13 @@ std::shared_ptr<CompiledModel> CompiledModel::compile(std::shared_ptr<const Mode
     compiled->log_ = capture.all_text() + compiled->take_messages();
   }
   const size_t num_prepared = options.prepares_all ? compiled->model().signatures().size() : 0;
-  for (size_t i = 0; i < num_prepared; ++i) {
-    (void)compiled->output_shapes(i, /*update_allocation=*/true);
+  try {
+    for (size_t i = 0; i < num_prepared; ++i) {
+      (void)compiled->output_shapes(i, /*update_allocation=*/true);
+    }
+  } catch (const StatusError& error) {
+    // A device's library that does not load is told in the log alone.
+    throw StatusError(error.status(), error.what(), capture.text() + error.library_log());
   }
   return compiled;
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 # Of the GPU's delegate; it says nothing where it takes all.
@@ -23,6 +24,9 @@ _PARTITIONED = re.compile(
 )
 _PLUGIN_APPLIED = re.compile(r"[1-9]\d* compiler plugins were applied successfully")
 
+_BEHIND = "\u2514"  # starts a line that explains the one before
+# An error that only points to the next line.
+_NOTHING_MORE = re.compile(r":? ERROR: \[[\w./]+:\d+\]$")
 _FAILURES = re.compile(r"^(?:ERROR|[EF]\d{4}|Error)\b")
 _PREFIX = re.compile(
     r"^(?:(?:ERROR|WARNING|INFO):\s*|[EFWI]\d{4} [\d:.]+\s+\d+ )?"
@@ -77,12 +81,18 @@ def read_npu_log(log: str) -> Taken:
     return Taken(taken, total, partitions)
 
 
-def failures(lines: tuple[str, ...] | list[str]) -> list[str]:
-    """Return what the log's lines say of a failure, without time, file and level; each once."""
+def failures(lines: Sequence[str]) -> list[str]:
+    """Return what the log's lines say of a failure, without time, file and level; each once.
+
+    Lines that say what was behind the one before them come first.
+    """
+    causes: dict[str, None] = {}
     found: dict[str, None] = {}
     for line in lines:
-        if _FAILURES.match(line):
-            text = _PREFIX.sub("", line).strip()
+        if line.lstrip().startswith(_BEHIND):
+            causes[line.lstrip(f" {_BEHIND}").rstrip(".")] = None
+        elif _FAILURES.match(line):
+            text = _NOTHING_MORE.sub("", _PREFIX.sub("", line)).strip()
             if text:
                 found[text] = None
-    return list(found)
+    return [*causes, *found]

@@ -12,7 +12,7 @@ from litert.accelerate.names import AcceleratorName
 from litert.accelerate.program_cache import program_cache
 from litert.accelerate.request import AcceleratorRequest
 from litert.accelerate.target import Target, gpu_target, npu_target
-from litert.accelerate.trial import difference, median_run_s
+from litert.accelerate.trial import difference, median_run_s, run_once
 from litert.accelerate.verdicts import PREFIX, read_verdict, verdict_name, write_verdict
 from litert.backends.native import NativeModel, content_hash_of
 from litert.errors import (
@@ -26,7 +26,7 @@ from litert.errors import (
 from litert.file_format import check_source
 from litert.model_file import as_buffer, read_model
 from litert.options import CpuOptions
-from litert.unrunnable import NPU_OPERATORS, CompiledFor, compiled_for, explain_unrunnable
+from litert.unrunnable import NPU_OPERATORS, compiled_for, explain_unrunnable
 
 _log = logging.getLogger("litert")
 
@@ -107,10 +107,7 @@ class _Loader:
             model = self._compile(target)
         try:
             taken = self._taken(target, model.compile_log())
-            if self._compiled_for is None:
-                self._check(target, model)
-            else:
-                _check_run(target, model, self._compiled_for)
+            self._check(target, model)
         except BaseException:
             model.close()
             raise
@@ -239,8 +236,8 @@ class _Loader:
     def _explain(self, err: LiteRTError) -> str:
         """Say what the library said, or else what the file tells, or else the status."""
         said = failures(err.library_log)
-        if said:
-            return "; ".join(said[:3])
+        if said or self._compiled_for is not None:
+            return "; ".join(said[:3]) or str(err)
         with as_buffer(self._source) as data:
             return explain_unrunnable(data) or f"status {err.status}"
 
@@ -265,8 +262,11 @@ class _Loader:
     def _check(self, target: Target, model: NativeModel) -> None:
         """Compare with the CPU, which the library does not do: some answer Ok with garbage."""
         options = self._request.gpu.lines() if target.name == "gpu" else target.options
-        verdict = self._verdict_name("same", target.hardware, options, target.devices)
-        if read_verdict(verdict) is not None:
+        verdict = self._verdict_name(
+            "same", target.hardware, options, target.devices, target.folders
+        )
+        if self._compiled_for is not None or read_verdict(verdict) is not None:
+            self._check_run(target, model)
             return
         reference = NativeModel.open(self._source, self._cpu, self._release_gil)
         try:
@@ -277,21 +277,22 @@ class _Loader:
             raise AcceleratorError(f"accelerator {target.name!r}: {found}")
         write_verdict(verdict, {"is_same": True})
 
+    def _check_run(self, target: Target, model: NativeModel) -> None:
+        try:
+            run_once(model)
+        except LiteRTError as err:
+            what = "the model"
+            if self._compiled_for is not None:
+                what = f"the model, which is compiled for {self._compiled_for},"
+            raise AcceleratorError(
+                f"accelerator {target.name!r}: {what} does not run here: "
+                f"{'; '.join(failures(err.library_log)[:3]) or err}",
+                status=err.status,
+                library_log=err.library_log,
+            ) from err
+
     def _verdict_name(self, *parts: object) -> str:
         return verdict_name(self._content_hash, *parts)
-
-
-def _check_run(target: Target, model: NativeModel, npu: CompiledFor) -> None:
-    """Run a model once that only an NPU can run: loading tells nothing of the device's library."""
-    try:
-        median_run_s(model)
-    except LiteRTError as err:
-        raise AcceleratorError(
-            f"accelerator {target.name!r}: the model is compiled for {npu} and does not run here: "
-            f"{'; '.join(failures(err.library_log)[:3]) or err}",
-            status=err.status,
-            library_log=err.library_log,
-        ) from err
 
 
 def _because(reasons: tuple[str, ...] | list[str]) -> str:

@@ -45,6 +45,11 @@ class Target:
     compiler_folder: str = ""
     dispatch_folder: str = ""
 
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Where its libraries are."""
+        return self.gpu_folder, self.compiler_folder, self.dispatch_folder
+
     def request_arguments(self) -> dict[str, Any]:
         """Return what the core is told, by argument of its ``CompileRequest``."""
         return {

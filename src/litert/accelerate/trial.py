@@ -57,6 +57,13 @@ def difference(model: NativeModel, reference: NativeModel) -> str:
     return ""
 
 
+def run_once(model: NativeModel) -> None:
+    """Run the first signature: a device's library may be missing, which loading does not tell."""
+    key = next(iter(model.signatures))
+    with time_limit(model):
+        model.run(key, _inputs(model, key))
+
+
 def median_run_s(model: NativeModel) -> float:
     """Return how long a run of the first signature takes, in place, after one that is not timed."""
     key = next(iter(model.signatures))
