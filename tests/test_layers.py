@@ -74,7 +74,11 @@ def test_c_functions_of_the_library_are_called_through_the_table_only() -> None:
 
 
 def test_each_folder_has_its_namespace() -> None:
-    for folder, namespace in ((CORE / "runtime", "runtime"), (CPP / "bindings", "bindings")):
+    for folder, namespace in (
+        (CORE / "runtime", "runtime"),
+        (CORE / "accelerate", "accelerate"),
+        (CPP / "bindings", "bindings"),
+    ):
         for path in sources(folder):
             text = path.read_text()
             has_namespace = f"namespace litert_native::{namespace}" in text

@@ -6,6 +6,7 @@
 
 #include "litert/c/internal/litert_accelerator.h"
 #include "litert/c/internal/litert_accelerator_registration.h"
+#include "litert/c/internal/litert_delegate_wrapper.h"
 #include "litert/c/litert_compiled_model.h"
 #include "litert/c/litert_environment.h"
 #include "litert/c/litert_model.h"
@@ -14,7 +15,6 @@
 #include "litert/c/litert_profiler.h"
 #include "litert/c/litert_tensor_buffer.h"
 #include "litert/c/litert_tensor_buffer_requirements.h"
-#include "litert/runtime/delegate_wrapper.h"
 
 // X(member, C function): all are in every supported version, 2.1.6 and later.
 #define LITERT_NATIVE_FUNCTIONS(X)                                                      \
