@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from litert._quiet import captured_library_output
 from litert.accelerate.compile_log import Taken, failures, read_gpu_log, read_npu_log
 from litert.accelerate.names import AcceleratorName
 from litert.accelerate.program_cache import program_cache
@@ -270,16 +271,18 @@ class _Loader:
             return
         reference = NativeModel.open(self._source, self._cpu, self._release_gil)
         try:
-            found = difference(model, reference)
+            with captured_library_output() as lines:
+                found = difference(model, reference)
         finally:
             reference.close()
         if found:
-            raise AcceleratorError(f"accelerator {target.name!r}: {found}")
+            raise AcceleratorError(f"accelerator {target.name!r}: {found}", library_log=lines)
         write_verdict(verdict, {"is_same": True})
 
     def _check_run(self, target: Target, model: NativeModel) -> None:
         try:
-            run_once(model)
+            with captured_library_output():
+                run_once(model)
         except LiteRTError as err:
             what = "the model"
             if self._compiled_for is not None:

@@ -1,0 +1,40 @@
+"""Models that accelerators take in part, or compute wrongly. Made by the tests that need them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .builder import RELU, Graph, Model, Op, Type, normal, schema
+
+
+def large_conv() -> Model:
+    """A 3x3 convolution that is large enough for Winograd: garbage where a GPU has no float16."""
+    model = Model()
+    graph = model.graph()
+    x = graph.tensor("x", [1, 32, 32, 64])
+    graph.serve({"x": x}, {"y": _convolution(graph, x, 32, 64)})
+    return model
+
+
+def partly_float() -> Model:
+    """A float convolution, and beside it a sum of int64, which no GPU takes."""
+    model = Model()
+    graph = model.graph()
+    x, n = graph.tensor("x", [1, 16, 16, 8]), graph.tensor("n", [4], Type.INT64)
+    y = _convolution(graph, x, 16, 8)
+    some = graph.const("some", np.int64([1, 2, 3, 4]))
+    output = graph.tensor("total", [4], Type.INT64)
+    total = graph.op1(Op.ADD, [n, some], output, schema.AddOptionsT())
+    graph.serve({"x": x, "n": n}, {"y": y, "total": total})
+    return model
+
+
+def _convolution(graph: Graph, x: int, size: int, num_channels: int) -> int:
+    weights = graph.const("w", normal(num_channels, 3, 3, num_channels, seed=1) * np.float32(0.3))
+    bias = graph.const("b", normal(num_channels, seed=2))
+    return graph.op1(
+        Op.CONV_2D,
+        [x, weights, bias],
+        graph.tensor("y", [1, size, size, num_channels]),
+        schema.Conv2DOptionsT(strideW=1, strideH=1, fusedActivationFunction=RELU),
+    )
