@@ -28,6 +28,8 @@ _PREFIX = re.compile(
     r"^(?:(?:ERROR|WARNING|INFO):\s*|[EFWI]\d{4} [\d:.]+\s+\d+ )?"
     r"(?:\[?[\w./]+\.(?:cc|h|cpp):\d+\]\s*)?"
 )
+# All that is said of a compiler plugin that threw: the library drops the exception's text.
+_PLUGIN_FAILED = re.compile(r"^Plugin errs: (.*\S)\s+ERROR: \[[^\]]*\]$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ def failures(lines: tuple[str, ...] | list[str]) -> list[str]:
     for line in lines:
         if _FAILURES.match(line):
             text = _PREFIX.sub("", line).strip()
+            text = _PLUGIN_FAILED.sub(r"\1 failed in compiling it, and does not say why", text)
             if text:
                 found[text] = None
     return list(found)
