@@ -123,8 +123,13 @@ std::shared_ptr<CompiledModel> CompiledModel::compile(std::shared_ptr<const Mode
     compiled->log_ = capture.all_text() + compiled->take_messages();
   }
   const size_t num_prepared = options.prepares_all ? compiled->model().signatures().size() : 0;
-  for (size_t i = 0; i < num_prepared; ++i) {
-    (void)compiled->output_shapes(i, /*update_allocation=*/true);
+  try {
+    for (size_t i = 0; i < num_prepared; ++i) {
+      (void)compiled->output_shapes(i, /*update_allocation=*/true);
+    }
+  } catch (const StatusError& error) {
+    // Why an accelerator's library does not load is said on stderr alone.
+    throw StatusError(error.status(), error.what(), capture.text() + error.library_log());
   }
   return compiled;
 }
