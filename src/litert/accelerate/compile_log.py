@@ -28,8 +28,12 @@ _PREFIX = re.compile(
     r"^(?:(?:ERROR|WARNING|INFO):\s*|[EFWI]\d{4} [\d:.]+\s+\d+ )?"
     r"(?:\[?[\w./]+\.(?:cc|h|cpp):\d+\]\s*)?"
 )
+# A line that goes on with the cause of the one before, which ends with where it was found.
+_CAUSE = "\u2514 "
+_SOURCE = re.compile(r"\s*ERROR: \[[^\]]*\]$")
 # All that is said of a compiler plugin that threw: the library drops the exception's text.
 _PLUGIN_FAILED = re.compile(r"^Plugin errs: (.*\S)\s+ERROR: \[[^\]]*\]$")
+_FAILED_SILENTLY = r"\1 failed in compiling it, and does not say why"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +85,16 @@ def read_npu_log(log: str) -> Taken:
 
 def failures(lines: tuple[str, ...] | list[str]) -> list[str]:
     """Return what the log's lines say of a failure, without time, file and level; each once."""
-    found: dict[str, None] = {}
+    found: list[str] = []
+    may_go_on = False
     for line in lines:
-        if _FAILURES.match(line):
-            text = _PREFIX.sub("", line).strip()
-            text = _PLUGIN_FAILED.sub(r"\1 failed in compiling it, and does not say why", text)
-            if text:
-                found[text] = None
-    return list(found)
+        if may_go_on and line.startswith(_CAUSE):
+            what = _SOURCE.sub("", found[-1]).rstrip(": ")
+            found[-1] = f"{what}: {line.removeprefix(_CAUSE).strip()}"
+            continue
+        text = _PREFIX.sub("", line).strip() if _FAILURES.match(line) else ""
+        may_go_on = bool(text)
+        if text:
+            found.append(text)
+    told = (_PLUGIN_FAILED.sub(_FAILED_SILENTLY, text).removesuffix(".") for text in found)
+    return list(dict.fromkeys(filter(None, told)))

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from litert.accelerate.compile_log import Taken, failures, read_gpu_log, read_npu_log
-from litert.accelerate.names import AcceleratorName
+from litert.accelerate.names import AcceleratorName, check_name
 from litert.accelerate.program_cache import program_cache
 from litert.accelerate.request import AcceleratorRequest
 from litert.accelerate.target import Target, gpu_target, npu_target
@@ -26,7 +26,7 @@ from litert.errors import (
 from litert.file_format import check_source
 from litert.model_file import as_buffer, read_model
 from litert.options import CpuOptions
-from litert.unrunnable import NPU_OPERATORS, CompiledFor, compiled_for, explain_unrunnable
+from litert.unrunnable import NPU_OPERATORS, compiled_for, explain_unrunnable
 
 _log = logging.getLogger("litert")
 
@@ -110,7 +110,12 @@ class _Loader:
             if self._compiled_for is None:
                 self._check(target, model)
             else:
-                _check_run(target, model, self._compiled_for)
+                # Loading tells nothing of the device's library.
+                _timed(
+                    target,
+                    model,
+                    f"the model is compiled for {self._compiled_for} and does not run here",
+                )
         except BaseException:
             model.close()
             raise
@@ -124,18 +129,22 @@ class _Loader:
         if not here:
             return Opened(None, None, None, missing)
         verdict = self._verdict_name("auto", self._request, here)
-        known = read_verdict(verdict)
-        if known is None or not isinstance(known.get("reasons"), list):
-            return self._measure(verdict, [name for name, _ in here], missing)
+        known = read_verdict(verdict) or {}
+        names = [name for name, _ in here]
+        if not isinstance(known.get("reasons"), list) or known.get("accelerator") not in (
+            "cpu",
+            *names,
+        ):
+            return self._measure(verdict, names, missing)
         reasons = tuple(map(str, known["reasons"]))
-        chosen = next((name for name, _ in here if name == known.get("accelerator")), None)
-        if chosen is None:
+        chosen = known.get("accelerator")
+        if chosen == "cpu":
             return Opened(None, None, None, reasons)
         try:
-            return replace(self.open_on(chosen), reasons=reasons)
+            return replace(self.open_on(check_name(chosen)), reasons=reasons)
         except AcceleratorError as err:
             _log.warning("no longer as it was measured: %s", err)
-            return self._measure(verdict, [name for name, _ in here], missing)
+            return self._measure(verdict, names, missing)
 
     def _available(self) -> tuple[list[tuple[AcceleratorName, tuple[str, ...]]], tuple[str, ...]]:
         """Return the accelerators that are here with their devices, and why others are not."""
@@ -153,23 +162,21 @@ class _Loader:
         self, verdict: str, names: list[AcceleratorName], missing: tuple[str, ...]
     ) -> Opened:
         """Time the model on the CPU and on what takes it; remember the fastest."""
-        reference = NativeModel.open(self._source, self._cpu, self._release_gil)
         try:
-            seconds = {"cpu": median_run_s(reference)}
-        finally:
-            reference.close()
+            seconds = {"cpu": self._cpu_run_s()}
+        except LiteRTError as err:
+            # Perhaps one for the reference backend; what opens models for the CPU knows.
+            return Opened(None, None, None, (f"not measured: {err}", *missing))
         fastest: Opened | None = None
         refused = []
         for name in names:
             try:
-                candidate = self.open_on(name)
+                candidate, took = self._open_and_time(name)
             except AcceleratorError as err:
                 refused.append(str(err))
                 continue
-            assert candidate.model is not None
-            best = min(seconds.values())
-            seconds[name] = median_run_s(candidate.model)
-            slower = candidate if seconds[name] >= best else fastest
+            slower = candidate if took >= min(seconds.values()) else fastest
+            seconds[name] = took
             if slower is not None and slower.model is not None:
                 slower.model.close()
             fastest = fastest if slower is candidate else candidate
@@ -180,6 +187,23 @@ class _Loader:
         if fastest is None:
             return Opened(None, None, None, reasons)
         return replace(fastest, reasons=reasons)
+
+    def _cpu_run_s(self) -> float:
+        reference = NativeModel.open(self._source, self._cpu, self._release_gil)
+        try:
+            return median_run_s(reference)
+        finally:
+            reference.close()
+
+    def _open_and_time(self, name: AcceleratorName) -> tuple[Opened, float]:
+        opened = self.open_on(name)
+        assert opened.model is not None
+        assert opened.target is not None
+        try:
+            return opened, _timed(opened.target, opened.model, "its run fails")
+        except BaseException:
+            opened.model.close()
+            raise
 
     def _find(self, name: AcceleratorName, cache_lines: list[str]) -> Target:
         if self._compiled_for is not None and name == "gpu":
@@ -266,7 +290,7 @@ class _Loader:
         """Compare with the CPU, which the library does not do: some answer Ok with garbage."""
         options = self._request.gpu.lines() if target.name == "gpu" else target.options
         verdict = self._verdict_name("same", target.hardware, options, target.devices)
-        if read_verdict(verdict) is not None:
+        if (read_verdict(verdict) or {}).get("is_same") is True:
             return
         reference = NativeModel.open(self._source, self._cpu, self._release_gil)
         try:
@@ -281,13 +305,13 @@ class _Loader:
         return verdict_name(self._content_hash, *parts)
 
 
-def _check_run(target: Target, model: NativeModel, npu: CompiledFor) -> None:
-    """Run a model once that only an NPU can run: loading tells nothing of the device's library."""
+def _timed(target: Target, model: NativeModel, problem: str) -> float:
+    """Return how long a run takes; where it fails, ``problem`` says what that means."""
     try:
-        median_run_s(model)
+        return median_run_s(model)
     except LiteRTError as err:
         raise AcceleratorError(
-            f"accelerator {target.name!r}: the model is compiled for {npu} and does not run here: "
+            f"accelerator {target.name!r}: {problem}: "
             f"{'; '.join(failures(err.library_log)[:3]) or err}",
             status=err.status,
             library_log=err.library_log,
