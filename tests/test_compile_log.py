@@ -167,7 +167,7 @@ def test_npu_with_any_number_of_plugins_is_read(num_plugins: int) -> None:
         ("F1125 09:09:19.820250 7 a/b-c.cc:1] gone", "a/b-c.cc:1] gone"),
         (
             "ERROR: Encountered unresolved custom op: MyScale.",
-            "Encountered unresolved custom op: MyScale.",
+            "Encountered unresolved custom op: MyScale",
         ),
         (
             "Error: vkCreateInstance: Found no drivers!",
@@ -207,6 +207,22 @@ def test_plugin_that_failed_without_a_word_is_named() -> None:
     ]
 
 
+def test_cause_on_the_next_line_is_told_with_the_failure() -> None:
+    lines = [
+        "ERROR: [compiled_model.cc:1063] Failed to get hooks from accelerator: 3",
+        "ERROR: [dispatch_delegate.cc:131] Failed to initialize Dispatch API: ERROR: "
+        "[litert/runtime/dispatch/dispatch_delegate.cc:201]",
+        "\u2514 Could not load shared library a.so: a.so: file too short.",
+        "INFO: x",
+        "\u2514 of what is no failure",
+    ]
+    assert failures(lines) == [
+        "Failed to get hooks from accelerator: 3",
+        "Failed to initialize Dispatch API: Could not load shared library a.so: a.so: file too "
+        "short",
+    ]
+
+
 # Whatever comes
 
 _PIECES = st.sampled_from(
@@ -221,6 +237,8 @@ _PIECES = st.sampled_from(
         "99999999999999999999999 operations will run on the GPU, and the remaining 1 ",
         "CONV_2D: ",
         "ERROR: ",
+        "\n\u2514 ",
+        "\nERROR: .\n",
     ]
 )
 

@@ -128,7 +128,8 @@ class _Loader:
         here, missing = self._available()
         if not here:
             return Opened(None, None, None, missing)
-        verdict = self._verdict_name("auto", self._request, here)
+        cpu = (self._cpu.threads, self._cpu.kernels, self._cpu.xnnpack_bits)
+        verdict = self._verdict_name("auto", self._request, cpu, here)
         known = read_verdict(verdict) or {}
         names = [name for name, _ in here]
         if not isinstance(known.get("reasons"), list) or known.get("accelerator") not in (
