@@ -346,6 +346,22 @@ def test_comparison_is_done_again_where_what_is_kept_is_damaged(
     assert machine.num_compared == 2
 
 
+@pytest.mark.parametrize("size", [2, 5])
+def test_gpu_refuses_shapes_that_it_was_not_compiled_for(
+    data: Path, software_gpu: Path, size: int
+) -> None:
+    message = (
+        r"^accelerator 'gpu': the model is compiled there for x=\[1, 4\], got "
+        rf"x=\[{size}, 4\]; other shapes need accelerator='cpu'$"
+    )
+    with litert.Model(data / "dynamic_batch.tflite", accelerator="gpu") as model:
+        with pytest.raises(litert.TensorShapeError, match=message):
+            model.run({"x": np.ones((size, 4), np.float32)})
+        with pytest.raises(litert.TensorShapeError, match=message):
+            model.bind(shapes={"x": (size, 4)})
+        assert model.run({"x": np.ones((1, 4), np.float32)})["y"].shape == (1, 3)
+
+
 # The fastest
 
 
