@@ -223,6 +223,21 @@ def test_cause_on_the_next_line_is_told_with_the_failure() -> None:
     ]
 
 
+def test_plugin_that_does_not_load_is_told_though_it_is_a_warning() -> None:
+    lines = [
+        "WARNING: [compiler_plugin.cc:312] Failed to load plugin at: /p.so with error: ERROR: "
+        "[litert/compiler/plugin/compiler_plugin.cc:259]",
+        "\u2514 Could not load shared library /p.so: /p.so: file too short.",
+        "WARNING: [compiled_model.cc:1393] Failed to apply compiler plugins: No compiler plugin "
+        "found",
+    ]
+    assert failures(lines) == [
+        "Failed to load plugin at: /p.so with error: Could not load shared library /p.so: /p.so: "
+        "file too short",
+        "Failed to apply compiler plugins: No compiler plugin found",
+    ]
+
+
 # Whatever comes
 
 _PIECES = st.sampled_from(

@@ -23,7 +23,10 @@ _PARTITIONED = re.compile(
 )
 _PLUGIN_APPLIED = re.compile(r"[1-9]\d* compiler plugins were applied successfully")
 
-_FAILURES = re.compile(r"^(?:ERROR|[EF]\d{4}|Error)\b")
+# A compiler plugin that does not load is no error to the library.
+_FAILURES = re.compile(
+    r"^(?:(?:ERROR|[EF]\d{4}|Error)\b|WARNING: \[\S*\] Failed to (?:load|apply) )"
+)
 _PREFIX = re.compile(
     r"^(?:(?:ERROR|WARNING|INFO):\s*|[EFWI]\d{4} [\d:.]+\s+\d+ )?"
     r"(?:\[?[\w./]+\.(?:cc|h|cpp):\d+\]\s*)?"

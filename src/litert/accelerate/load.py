@@ -264,7 +264,7 @@ class _Loader:
     def _explain(self, err: LiteRTError) -> str:
         """Say what the library said, or else what the file tells, or else the status."""
         said = failures(err.library_log)
-        if said:
+        if said and not any("unresolved custom op" in line for line in err.library_log):
             return "; ".join(said[:3])
         with as_buffer(self._source) as data:
             return explain_unrunnable(data) or f"status {err.status}"
