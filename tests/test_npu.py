@@ -507,7 +507,7 @@ def site(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def refused(data: Path, **options: Any) -> str:
     """Return what is said of the NPU alone, which an order that ends on the CPU says as well."""
     npu = litert.NpuOptions(device="cpu", **options)
-    with pytest.raises(litert.AcceleratorError, match="^accelerator 'npu'") as raised:
+    with pytest.raises(litert.AcceleratorError, match=r"^accelerator 'npu'") as raised:
         litert.Model(data / "mlp.tflite", accelerator="npu", npu=npu)
     with litert.Model(data / "mlp.tflite", accelerator=("npu", "cpu"), npu=npu) as model:
         assert model.placement.accelerator == "cpu"

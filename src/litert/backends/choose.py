@@ -15,6 +15,7 @@ from litert.errors import (
     LibraryError,
     LiteRTError,
     ModelError,
+    OptionError,
     UnsupportedModelError,
 )
 from litert.options import Backend, CpuOptions, check_backend
@@ -130,7 +131,8 @@ def _choose(
         warn_once(err)
         return _open_reference(source, options), "reference", str(err)
     except LiteRTError as err:
-        if backend == "native" or isinstance(err, FileFormatError):
+        # A folder that cannot be used is no reason for another backend.
+        if backend == "native" or isinstance(err, (FileFormatError, OptionError)):
             raise
         return _open_reference_instead(source, options, err)
     reason = "the default" if backend == "auto" else f"chosen by {chosen_by}"
@@ -152,7 +154,7 @@ def _open_native(
 
         check_source(source)
         raise
-    except LibraryError:
+    except (LibraryError, OptionError):
         raise
     except LiteRTError as err:
         if err.status == _UNSUPPORTED:
