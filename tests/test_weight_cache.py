@@ -283,7 +283,8 @@ LOAD = """
     with litert.Model(path, cpu=litert.CpuOptions(weight_cache=folder)) as model:
         print(model.weight_cache, flush=True)
         sys.stdin.readline()
-        (output,) = model.run({"x": numpy.linspace(-0.5, 0.4, 8, dtype=numpy.float32)[None]}).values()
+        inputs = {"x": numpy.linspace(-0.5, 0.4, 8, dtype=numpy.float32)[None]}
+        (output,) = model.run(inputs).values()
         print(output.tobytes().hex(), flush=True)
     """
 
