@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+import litert
+from litert.accelerate.openvino import openvino_problem
+from litert.cpu import cpu_features
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "tests" / "data"
@@ -63,6 +68,24 @@ def software_gpu(monkeypatch: pytest.MonkeyPatch) -> Path:
     return driver
 
 
+@pytest.fixture(scope="session")
+def openvino_cpu() -> litert.NpuOptions:
+    """The way of models to an NPU on OpenVINO's CPU device, or skip."""
+    problem = openvino_problem(litert.library_info().path)
+    if problem:
+        pytest.skip(f"needs OpenVINO: {problem}")
+    # By default OpenVINO computes in bfloat16 where the CPU can, and without these instructions
+    # wrongly with int8. It reads this when it is first used.
+    features = cpu_features()
+    if "avx512_vnni" in features:
+        os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX512_CORE_VNNI"
+    elif "avx_vnni" in features:
+        os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2_VNNI"
+    else:
+        pytest.skip("needs a CPU with VNNI, without which OpenVINO's results are wrong")
+    return litert.NpuOptions(device="cpu")
+
+
 def _software_drivers() -> Iterator[Path]:
     """Yield where SwiftShader and Mesa's lavapipe have their manifests."""
     for folder in ("/usr/lib/chromium", "/usr/lib/chromium-browser", "/opt/google/chrome"):
@@ -78,8 +101,6 @@ def pytest_report_header() -> list[str]:
 
     lines = [f"numpy {np.__version__}"]
     try:
-        import litert
-
         info = litert.library_info()
         lines.append(f"LiteRT library {info.version} at {info.path}")
     except litert.LibraryError as err:
@@ -112,20 +133,3 @@ def sample_plugin(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], P
         return built
 
     return build
-
-
-@pytest.fixture(scope="session")
-def openvino_cpu() -> Iterator[None]:
-    """Let OpenVINO's CPU device stand in for an NPU, computing exactly; or skip."""
-    import litert
-    from litert.accelerate.openvino import openvino_problem
-    from litert.cpu import cpu_features
-
-    problem = openvino_problem(litert.library_info().path)
-    if problem:
-        pytest.skip(f"needs OpenVINO: {problem}")
-    # Read when OpenVINO is first used. By default it computes in bfloat16 where the CPU can.
-    exact = "AVX512_CORE_VNNI" if "avx512_vnni" in cpu_features() else "AVX2_VNNI"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ONEDNN_MAX_CPU_ISA", exact)
-        yield

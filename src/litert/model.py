@@ -150,7 +150,9 @@ class Model:
                     "delegates and custom_ops are for the CPU; leave accelerator="
                     f"{accelerator!r} out"
                 )
-        if accelerator == "cpu" and gpu is None and npu is None:
+        # What it may be else is no text, and perhaps an array, which has no one answer to ==.
+        is_cpu = isinstance(accelerator, str) and accelerator == "cpu"
+        if is_cpu and gpu is None and npu is None and isinstance(strict, bool):
             self._backend_model, self._backend, self._backend_reason = open_model(
                 self._source, self._options, check_backend(backend), release_gil, plugins
             )

@@ -131,10 +131,24 @@ def check_cache_setting(name: str, value: object) -> None:
     """
     if value is None:
         return
-    if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
+    path = path_text(value)
+    if not path:
         raise OptionError(f"{name}: expected 'auto', None or a folder's path, got {value!r}")
-    if any(mark in os.fsdecode(value) for mark in '"\n'):
-        raise OptionError(f"{name}: the path must not hold a quote or a newline, got {value!r}")
+    if any(mark in path for mark in '"\n\0'):
+        raise OptionError(
+            f"{name}: the path must not hold a quote, a newline or a NUL, got {value!r}"
+        )
+
+
+def path_text(value: object) -> str:
+    """Return a path that is text, or that says itself that it is; empty for anything else."""
+    if not isinstance(value, (str, os.PathLike)):
+        return ""
+    try:
+        path = os.fspath(value)
+    except TypeError:  # of no type that a path has
+        return ""
+    return path if isinstance(path, str) else ""
 
 
 def _check_num_threads(num_threads: object) -> None:
@@ -145,10 +159,10 @@ def _check_num_threads(num_threads: object) -> None:
 
 
 def _checked_flags(flags: object) -> tuple[XnnpackFlag, ...]:
-    if isinstance(flags, str) or not isinstance(flags, Sequence):
+    if isinstance(flags, (str, bytes)) or not isinstance(flags, Sequence):
         raise OptionError(f"xnnpack_flags: expected a sequence of names, got {flags!r}")
     for flag in flags:
-        if flag not in _FLAG_BITS:
+        if not isinstance(flag, str) or flag not in _FLAG_BITS:
             raise OptionError(f"xnnpack_flags: expected some of {list(_FLAG_BITS)}, got {flag!r}")
     for first, second in _CONTRADICTIONS:
         if first in flags and second in flags:

@@ -131,7 +131,7 @@ std::shared_ptr<CompiledModel> CompiledModel::compile(std::shared_ptr<const Mode
       (void)compiled->output_shapes(i, /*update_allocation=*/true);
     }
   } catch (const StatusError& error) {
-    // A device's library that does not load is told in the log alone.
+    // Why an accelerator's library does not load is said on stderr alone.
     throw StatusError(error.status(), error.what(), capture.text() + error.library_log());
   }
   return compiled;

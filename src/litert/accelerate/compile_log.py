@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 # Of the GPU's delegate; it says nothing where it takes all.
@@ -24,14 +23,20 @@ _PARTITIONED = re.compile(
 )
 _PLUGIN_APPLIED = re.compile(r"[1-9]\d* compiler plugins were applied successfully")
 
-_BEHIND = "\u2514"  # starts a line that explains the one before
-# An error that only points to the next line.
-_NOTHING_MORE = re.compile(r":? ERROR: \[[\w./]+:\d+\]$")
-_FAILURES = re.compile(r"^(?:ERROR|[EF]\d{4}|Error)\b")
+# A compiler plugin that does not load is no error to the library.
+_FAILURES = re.compile(
+    r"^(?:(?:ERROR|[EF]\d{4}|Error)\b|WARNING: \[\S*\] Failed to (?:load|apply) )"
+)
 _PREFIX = re.compile(
     r"^(?:(?:ERROR|WARNING|INFO):\s*|[EFWI]\d{4} [\d:.]+\s+\d+ )?"
     r"(?:\[?[\w./]+\.(?:cc|h|cpp):\d+\]\s*)?"
 )
+# A line that goes on with the cause of the one before, which ends with where it was found.
+_CAUSE = "\u2514 "
+_SOURCE = re.compile(r"\s*ERROR: \[[^\]]*\]$")
+# All that is said of a compiler plugin that threw: the library drops the exception's text.
+_PLUGIN_FAILED = re.compile(r"^Plugin errs: (.*\S)\s+ERROR: \[[^\]]*\]$")
+_FAILED_SILENTLY = r"\1 failed in compiling it, and does not say why"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,18 +86,18 @@ def read_npu_log(log: str) -> Taken:
     return Taken(taken, total, partitions)
 
 
-def failures(lines: Sequence[str]) -> list[str]:
-    """Return what the log's lines say of a failure, without time, file and level; each once.
-
-    Lines that say what was behind the one before them come first.
-    """
-    causes: dict[str, None] = {}
-    found: dict[str, None] = {}
+def failures(lines: tuple[str, ...] | list[str]) -> list[str]:
+    """Return what the log's lines say of a failure, without time, file and level; each once."""
+    found: list[str] = []
+    may_go_on = False
     for line in lines:
-        if line.lstrip().startswith(_BEHIND):
-            causes[line.lstrip(f" {_BEHIND}").rstrip(".")] = None
-        elif _FAILURES.match(line):
-            text = _NOTHING_MORE.sub("", _PREFIX.sub("", line)).strip()
-            if text:
-                found[text] = None
-    return [*causes, *found]
+        if may_go_on and line.startswith(_CAUSE):
+            what = _SOURCE.sub("", found[-1]).rstrip(": ")
+            found[-1] = f"{what}: {line.removeprefix(_CAUSE).strip()}"
+            continue
+        text = _PREFIX.sub("", line).strip() if _FAILURES.match(line) else ""
+        may_go_on = bool(text)
+        if text:
+            found.append(text)
+    told = (_PLUGIN_FAILED.sub(_FAILED_SILENTLY, text).removesuffix(".") for text in found)
+    return list(dict.fromkeys(filter(None, told)))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from litert._quiet import captured_library_output
 from litert.accelerate.compile_log import Taken, failures, read_gpu_log, read_npu_log
-from litert.accelerate.names import AcceleratorName
+from litert.accelerate.names import AcceleratorName, check_name
 from litert.accelerate.program_cache import program_cache
 from litert.accelerate.request import AcceleratorRequest
 from litert.accelerate.target import Target, gpu_target, npu_target
@@ -121,19 +121,24 @@ class _Loader:
         here, missing = self._available()
         if not here:
             return Opened(None, None, None, missing)
-        verdict = self._verdict_name("auto", self._request, here)
-        known = read_verdict(verdict)
-        if known is None or not isinstance(known.get("reasons"), list):
-            return self._measure(verdict, [name for name, _ in here], missing)
+        cpu = (self._cpu.threads, self._cpu.kernels, self._cpu.xnnpack_bits)
+        verdict = self._verdict_name("auto", self._request, cpu, here)
+        known = read_verdict(verdict) or {}
+        names = [name for name, _ in here]
+        if not isinstance(known.get("reasons"), list) or known.get("accelerator") not in (
+            "cpu",
+            *names,
+        ):
+            return self._measure(verdict, names, missing)
         reasons = tuple(map(str, known["reasons"]))
-        chosen = next((name for name, _ in here if name == known.get("accelerator")), None)
-        if chosen is None:
+        chosen = known.get("accelerator")
+        if chosen == "cpu":
             return Opened(None, None, None, reasons)
         try:
-            return replace(self.open_on(chosen), reasons=reasons)
+            return replace(self.open_on(check_name(chosen)), reasons=reasons)
         except AcceleratorError as err:
             _log.warning("no longer as it was measured: %s", err)
-            return self._measure(verdict, [name for name, _ in here], missing)
+            return self._measure(verdict, names, missing)
 
     def _available(self) -> tuple[list[tuple[AcceleratorName, tuple[str, ...]]], tuple[str, ...]]:
         """Return the accelerators that are here with their devices, and why others are not."""
@@ -151,23 +156,21 @@ class _Loader:
         self, verdict: str, names: list[AcceleratorName], missing: tuple[str, ...]
     ) -> Opened:
         """Time the model on the CPU and on what takes it; remember the fastest."""
-        reference = NativeModel.open(self._source, self._cpu, self._release_gil)
         try:
-            seconds = {"cpu": median_run_s(reference)}
-        finally:
-            reference.close()
+            seconds = {"cpu": self._cpu_run_s()}
+        except LiteRTError as err:
+            # Perhaps one for the reference backend; what opens models for the CPU knows.
+            return Opened(None, None, None, (f"not measured: {err}", *missing))
         fastest: Opened | None = None
         refused = []
         for name in names:
             try:
-                candidate = self.open_on(name)
+                candidate, took = self._open_and_time(name)
             except AcceleratorError as err:
                 refused.append(str(err))
                 continue
-            assert candidate.model is not None
-            best = min(seconds.values())
-            seconds[name] = median_run_s(candidate.model)
-            slower = candidate if seconds[name] >= best else fastest
+            slower = candidate if took >= min(seconds.values()) else fastest
+            seconds[name] = took
             if slower is not None and slower.model is not None:
                 slower.model.close()
             fastest = fastest if slower is candidate else candidate
@@ -178,6 +181,23 @@ class _Loader:
         if fastest is None:
             return Opened(None, None, None, reasons)
         return replace(fastest, reasons=reasons)
+
+    def _cpu_run_s(self) -> float:
+        reference = NativeModel.open(self._source, self._cpu, self._release_gil)
+        try:
+            return median_run_s(reference)
+        finally:
+            reference.close()
+
+    def _open_and_time(self, name: AcceleratorName) -> tuple[Opened, float]:
+        opened = self.open_on(name)
+        assert opened.model is not None
+        assert opened.target is not None
+        try:
+            return opened, _timed(opened.target, opened.model)
+        except BaseException:
+            opened.model.close()
+            raise
 
     def _find(self, name: AcceleratorName, cache_lines: list[str]) -> Target:
         if self._compiled_for is not None and name == "gpu":
@@ -237,8 +257,10 @@ class _Loader:
     def _explain(self, err: LiteRTError) -> str:
         """Say what the library said, or else what the file tells, or else the status."""
         said = failures(err.library_log)
-        if said or self._compiled_for is not None:
-            return "; ".join(said[:3]) or str(err)
+        if said and not any("unresolved custom op" in line for line in err.library_log):
+            return "; ".join(said[:3])
+        if self._compiled_for is not None:
+            return str(err)
         with as_buffer(self._source) as data:
             return explain_unrunnable(data) or f"status {err.status}"
 
@@ -266,7 +288,8 @@ class _Loader:
         verdict = self._verdict_name(
             "same", target.hardware, options, target.devices, target.folders
         )
-        if self._compiled_for is not None or read_verdict(verdict) is not None:
+        is_known = (read_verdict(verdict) or {}).get("is_same") is True
+        if is_known or self._compiled_for is not None:
             self._check_run(target, model)
             return
         reference = NativeModel.open(self._source, self._cpu, self._release_gil)
@@ -280,22 +303,36 @@ class _Loader:
         write_verdict(verdict, {"is_same": True})
 
     def _check_run(self, target: Target, model: NativeModel) -> None:
+        """Run it once: loading tells nothing of the device's library."""
+        problem = "its run fails"
+        if self._compiled_for is not None:
+            problem = f"the model is compiled for {self._compiled_for} and does not run here"
         try:
             with captured_library_output():
                 run_once(model)
         except LiteRTError as err:
-            what = "the model"
-            if self._compiled_for is not None:
-                what = f"the model, which is compiled for {self._compiled_for},"
-            raise AcceleratorError(
-                f"accelerator {target.name!r}: {what} does not run here: "
-                f"{'; '.join(failures(err.library_log)[:3]) or err}",
-                status=err.status,
-                library_log=err.library_log,
-            ) from err
+            raise _failed(target, problem, err) from err
 
     def _verdict_name(self, *parts: object) -> str:
         return verdict_name(self._content_hash, *parts)
+
+
+def _timed(target: Target, model: NativeModel) -> float:
+    """Return how long a run takes."""
+    try:
+        return median_run_s(model)
+    except LiteRTError as err:
+        raise _failed(target, "its run fails", err) from err
+
+
+def _failed(target: Target, problem: str, err: LiteRTError) -> AcceleratorError:
+    """Return what says why a model does not run on an accelerator."""
+    return AcceleratorError(
+        f"accelerator {target.name!r}: {problem}: "
+        f"{'; '.join(failures(err.library_log)[:3]) or err}",
+        status=err.status,
+        library_log=err.library_log,
+    )
 
 
 def _because(reasons: tuple[str, ...] | list[str]) -> str:

@@ -6,6 +6,7 @@ not checked here would be lost without a word.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from typing import Literal
 
 from litert.accelerate.npu_targets import VENDORS
 from litert.errors import OptionError
-from litert.options import CacheSetting, check_cache_setting
+from litert.options import CacheSetting, check_cache_setting, path_text
 
 GpuPrecision = Literal["fp32", "fp16", "fp16_with_fp32_sums"]
 NpuDevice = Literal["npu", "cpu", "gpu"]
@@ -110,8 +111,15 @@ class NpuOptions:
                 "device, performance_mode and properties are OpenVINO's; they have no meaning with "
                 f"vendor={self.vendor!r}"
             )
-        if self.dispatch_dir is not None and not isinstance(self.dispatch_dir, (str, os.PathLike)):
-            raise OptionError(f"dispatch_dir: expected a path, got {self.dispatch_dir!r}")
+        if self.dispatch_dir is not None:
+            folder = path_text(self.dispatch_dir)
+            if not folder or "\0" in folder:
+                raise OptionError(f"dispatch_dir: expected a path, got {self.dispatch_dir!r}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # The properties' read-only view can neither be pickled nor copied.
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return functools.partial(NpuOptions, **{**values, "properties": dict(self.properties)}), ()
 
     def lines(self) -> list[str]:
         """Return OpenVINO's options as the library takes them."""
@@ -132,5 +140,8 @@ def _check_text(name: str, value: object) -> None:
     """Refuse what the library's parser, which knows no escapes, would read as something else."""
     if not isinstance(value, str) or not value:
         raise OptionError(f"{name}: expected text, got {value!r}")
-    if any(mark in value for mark in '"\\\n\r\0'):
-        raise OptionError(f"{name}: must not hold quotes, backslashes or line ends, got {value!r}")
+    if any(mark in '"\\\n\r\0' or "\ud800" <= mark <= "\udfff" for mark in value):
+        raise OptionError(
+            f"{name}: must not hold quotes, backslashes, line ends or half characters, got "
+            f"{value!r}"
+        )

@@ -73,9 +73,10 @@ def _order(accelerator: object) -> tuple[AcceleratorName, ...]:
             f"accelerator: expected 'auto', {', '.join(map(repr, NAMES))} or several of these in "
             f"the order of preference, got {accelerator!r}"
         )
-    if "auto" in accelerator:
+    given = tuple(accelerator)
+    if "auto" in given:
         raise OptionError(f"accelerator: 'auto' stands alone, got {accelerator!r}")
-    names = tuple(check_name(name) for name in accelerator)
+    names = tuple(check_name(name) for name in given)
     if len(set(names)) != len(names):
         raise OptionError(f"accelerator: expected each name once, got {accelerator!r}")
     return names

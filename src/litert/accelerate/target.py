@@ -126,6 +126,8 @@ def npu_target(options: NpuOptions, compiled_for: CompiledFor | None) -> Target:
             else (_openvino_device(options),)
         )
     compiler, dispatch = openvino_folders(library)
+    if options.dispatch_dir is not None:
+        dispatch = _dispatch_folder(vendor, options.dispatch_dir)
     return Target(
         name="npu",
         kernels="OpenVINO",
@@ -133,7 +135,7 @@ def npu_target(options: NpuOptions, compiled_for: CompiledFor | None) -> Target:
         devices=devices,
         options=() if is_compiled else (("intel_openvino", _text(options.lines())),),
         compiler_folder="" if is_compiled else str(compiler),
-        dispatch_folder=str(options.dispatch_dir or dispatch),
+        dispatch_folder=str(dispatch),
     )
 
 
@@ -147,12 +149,7 @@ def _other_vendor(vendor: Vendor, options: NpuOptions, is_compiled: bool) -> Tar
             f"accelerator 'npu': {vendor.name}'s dispatch library is in no package for Linux; give "
             "NpuOptions(dispatch_dir=...) the folder that holds the vendor's libLiteRtDispatch"
         )
-    folder = Path(options.dispatch_dir)
-    if not any(folder.glob("libLiteRtDispatch*.so")):
-        raise AcceleratorError(
-            f"accelerator 'npu': {str(folder)!r} holds no libLiteRtDispatch*.so, {vendor.name}'s "
-            "dispatch library"
-        )
+    folder = _dispatch_folder(vendor, options.dispatch_dir)
     if not is_compiled:
         raise AcceleratorError(
             f"accelerator 'npu': models for {vendor.name}'s NPU are compiled ahead of time: "
@@ -164,6 +161,16 @@ def _other_vendor(vendor: Vendor, options: NpuOptions, is_compiled: bool) -> Tar
         hardware=_BITS["npu"] | CPU_BIT,
         dispatch_folder=str(folder),
     )
+
+
+def _dispatch_folder(vendor: Vendor, given: str | os.PathLike[str]) -> Path:
+    folder = Path(given)
+    if not any(folder.glob("libLiteRtDispatch*.so")):
+        raise AcceleratorError(
+            f"accelerator 'npu': {str(folder)!r} holds no libLiteRtDispatch*.so, {vendor.name}'s "
+            "dispatch library"
+        )
+    return folder
 
 
 def _text(lines: list[str]) -> str:

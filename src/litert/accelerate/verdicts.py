@@ -45,7 +45,7 @@ def read_verdict(name: str) -> dict[str, Any] | None:
     try:
         with (cache_folder() / name).open("rb") as file:
             found = json.loads(file.read(_MAX_BYTES))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
 

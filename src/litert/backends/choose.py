@@ -149,7 +149,8 @@ def _choose(
         warn_once(err)
         return _open_reference(source, options), "reference", str(err)
     except LiteRTError as err:
-        if backend == "native" or isinstance(err, FileFormatError):
+        # A folder that cannot be used is no reason for another backend.
+        if backend == "native" or isinstance(err, (FileFormatError, OptionError)):
             raise
         return _open_reference_instead(source, options, err)
     reason = "the default" if backend == "auto" else f"chosen by {chosen_by}"
@@ -174,7 +175,7 @@ def _open_native(
 
         check_source(source)
         raise
-    except LibraryError:
+    except (LibraryError, OptionError):
         raise
     except LiteRTError as err:
         if err.status == _UNSUPPORTED:

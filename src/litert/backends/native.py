@@ -134,6 +134,7 @@ class NativeModel:
     """A compiled model of the library. Safe in several threads: runs wait for each other."""
 
     __slots__ = (
+        "_accelerator",
         "_compiled",
         "_described_once",
         "_kept",
@@ -155,9 +156,11 @@ class NativeModel:
         release_gil: bool | None,
         plugins: Plugins | None = None,
         cache_use: str = "none",
+        accelerator: str = "cpu",
     ) -> None:
         self.cache_use = cache_use
         self._plugins = plugins
+        self._accelerator = accelerator
         self._compiled = compiled
         self._options = options
         self._release_gil = release_gil
@@ -212,7 +215,8 @@ class NativeModel:
         if problem:
             cache_use = f"failed: {problem}"
             _log.warning("packed weights are not kept: %s", problem)
-        return cls(compiled, options, release_gil, plugins, cache_use)
+        accelerator = "cpu" if target is None else target.name
+        return cls(compiled, options, release_gil, plugins, cache_use, accelerator)
 
     @property
     def _described(self) -> dict[str, Any]:
@@ -328,8 +332,20 @@ class NativeModel:
         return ports
 
     def _shapes_by_slot(self, signature: str, shapes: Shapes) -> list[tuple[int, ...]]:
+        if self._accelerator != "cpu":
+            self._check_compiled_shapes(signature, shapes)
         slots = self._ports_of(signature).input_slots
         return [shapes[name] for name in sorted(slots, key=slots.__getitem__)]
+
+    def _check_compiled_shapes(self, signature: str, shapes: Shapes) -> None:
+        """Refuse what accelerators answer with wrong results, past the ends of their buffers."""
+        compiled = self.default_shapes(signature)
+        if dict(shapes) != compiled:
+            raise TensorShapeError(
+                f"accelerator {self._accelerator!r}: the model is compiled there for "
+                f"{_shapes_text(compiled)}, got {_shapes_text(shapes)}; other shapes need "
+                "accelerator='cpu'"
+            )
 
 
 def content_hash_of(source: str | bytes) -> str:
@@ -382,12 +398,15 @@ def _as_shape_error(shapes: Shapes) -> Iterator[None]:
     try:
         yield
     except ExecutionError as err:
-        asked = ", ".join(f"{name}={list(shape)}" for name, shape in shapes.items())
         raise TensorShapeError(
-            f"the model cannot take the shapes {asked}: {err}",
+            f"the model cannot take the shapes {_shapes_text(shapes)}: {err}",
             status=err.status,
             library_log=err.library_log,
         ) from err
+
+
+def _shapes_text(shapes: Shapes) -> str:
+    return ", ".join(f"{name}={list(shape)}" for name, shape in shapes.items())
 
 
 def _infos(described: list[Any]) -> Mapping[str, TensorInfo]:
