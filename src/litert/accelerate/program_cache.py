@@ -16,12 +16,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from litert.cache import cache_folder
+from litert.cache import PROGRAMS_PREFIX, PROGRAMS_SUFFIX, cache_folder, list_cached, seal_of
 from litert.errors import OptionError
 from litert.options import CacheSetting
-
-PREFIX = "gpu-"
-SUFFIX = "_mldrift_program_cache.bin"  # the library's own
 
 _MAX_BYTES = 2 << 30
 _MIN_FREE_BYTES = 1 << 20
@@ -48,23 +45,38 @@ def program_cache(setting: CacheSetting, key: str) -> Iterator[list[str]]:
     if folder is None:
         yield []
         return
-    name = f"{PREFIX}{key}"
-    file, seal = folder / f"{name}{SUFFIX}", folder / f"{name}.seal"
-    lock = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+    name = f"{PROGRAMS_PREFIX}{key}"
+    file = folder / f"{name}{PROGRAMS_SUFFIX}"
+    seal = seal_of(file)
+    with _locked(folder / f"{name}.lock") as is_ours:
+        if not is_ours or not _is_fit(file, seal):
             yield []
             return
-        if not _is_sealed(file, seal):
-            file.unlink(missing_ok=True)
         yield [
             f'serialization_dir = "{folder}"',
             f'model_cache_key = "{name}"',
             "serialize_program_cache = true",
         ]
         _finish(folder, file, seal)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[bool]:
+    """Take a lock if nobody has it; yields whether it was taken."""
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as err:
+        _log.info("%s: no GPU programs are kept: %s", path.parent, err)
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            is_ours = False
+        else:
+            is_ours = True
+        yield is_ours
     finally:
         os.close(lock)
 
@@ -74,6 +86,11 @@ def _folder(setting: CacheSetting) -> Path | None:
         return None
     folder = cache_folder() if setting == "auto" else Path(setting).absolute()
     try:
+        if any(mark in '"\n' or "\ud800" <= mark <= "\udfff" for mark in str(folder)):
+            raise OSError(
+                f"{str(folder)!r} holds a quote, a newline or bytes that are no UTF-8, which the "
+                "library cannot be told"
+            )
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(f"{str(folder)!r} cannot be written")
@@ -83,6 +100,18 @@ def _folder(setting: CacheSetting) -> Path | None:
             raise OptionError(f"cache_dir: {err}") from err
         _log.info("%s: no GPU programs are kept: %s", folder, err)
         return None
+
+
+def _is_fit(file: Path, seal: Path) -> bool:
+    """Whether the library may be given the file's name: the file is sealed, or it is gone."""
+    if _is_sealed(file, seal):
+        return True
+    try:
+        file.unlink(missing_ok=True)
+    except OSError as err:
+        _log.info("%s: cannot be used and not be removed: %s", file, err)
+        return False
+    return True
 
 
 def _is_sealed(file: Path, seal: Path) -> bool:
@@ -107,6 +136,8 @@ def _finish(folder: Path, file: Path, seal: Path) -> None:
             file.unlink(missing_ok=True)
         if file.exists() and not _is_sealed(file, seal):
             seal.write_text(f"{_identity(file)} {_digest(file)}")
+        if file.exists():
+            os.utime(seal)  # when it was used last
         _bound(folder, file)
     except OSError as err:
         _log.info("%s: no GPU programs are kept: %s", folder, err)
@@ -114,14 +145,15 @@ def _finish(folder: Path, file: Path, seal: Path) -> None:
 
 def _bound(folder: Path, kept: Path) -> None:
     """Remove the files that were used least recently until all are small enough together."""
-    files = sorted(folder.glob(f"{PREFIX}*{SUFFIX}"), key=lambda path: path.stat().st_atime)
-    total = sum(path.stat().st_size for path in files)
-    for path in files:
+    files = [one for one in list_cached(folder) if one.kind == "gpu programs"]
+    total = sum(one.size_bytes for one in files)
+    for one in reversed(files):
         if total <= _MAX_BYTES:
             return
-        if path != kept:
-            total -= path.stat().st_size
-            path.unlink(missing_ok=True)
+        if one.path != kept:
+            total -= one.size_bytes
+            one.path.unlink(missing_ok=True)
+            seal_of(one.path).unlink(missing_ok=True)
 
 
 def _identity(file: Path) -> str:

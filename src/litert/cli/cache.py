@@ -1,4 +1,4 @@
-"""``litert-native cache``: the packed weights that are kept on disk."""
+"""``litert-native cache``: the packed weights and GPU programs that are kept on disk."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from litert.cache import CachedWeights, cache_folder, clear_cache, list_weights
+from litert.cache import CachedFile, cache_folder, clear_cache, list_cached
 from litert.cli.output import aligned, count, printable, show, size
 from litert.errors import OptionError
 
@@ -21,9 +21,9 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         "cache",
-        help="list or clear the packed weights kept on disk",
-        description="List or clear what is kept on disk so that language models load quickly. "
-        "Nothing but time is lost with it.",
+        help="list or clear the packed weights and GPU programs kept on disk",
+        description="List or clear what is kept on disk so that models load quickly. Nothing but "
+        "time is lost with it.",
     )
     parser.add_argument("action", choices=("list", "clear"), help="what to do")
     parser.add_argument(
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     """
     folder: Path = args.folder or cache_folder()
     if args.action == "list":
-        found = list_weights(folder)
+        found = list_cached(folder)
         if args.json:
             print(json.dumps(_as_json(folder, found), indent=2))
         else:
@@ -58,32 +58,34 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _as_text(folder: Path, found: Sequence[CachedWeights]) -> Iterator[str]:
-    total = size(sum(weights.size_bytes for weights in found))
-    yield f"{printable(str(folder))}  {count(len(found), 'model')}, {total}"
+def _as_text(folder: Path, found: Sequence[CachedFile]) -> Iterator[str]:
+    total = size(sum(cached.size_bytes for cached in found))
+    yield f"{printable(str(folder))}  {count(len(found), 'file')}, {total}"
     rows = [
         (
             "",
-            size(weights.size_bytes),
-            time.strftime("%Y-%m-%d %H:%M", time.localtime(weights.used_at)),
-            printable(weights.path.name),
+            cached.kind,
+            size(cached.size_bytes),
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(cached.used_at)),
+            printable(cached.path.name),
         )
-        for weights in found
+        for cached in found
     ]
     if rows:
-        yield from aligned([("", "size", "last used", "file"), *rows], right=(1,))
+        yield from aligned([("", "kind", "size", "last used", "file"), *rows], right=(2,))
 
 
-def _as_json(folder: Path, found: Sequence[CachedWeights]) -> dict[str, object]:
+def _as_json(folder: Path, found: Sequence[CachedFile]) -> dict[str, object]:
     return {
         "folder": str(folder),
-        "size_bytes": sum(weights.size_bytes for weights in found),
-        "weights": [
+        "size_bytes": sum(cached.size_bytes for cached in found),
+        "files": [
             {
-                "path": str(weights.path),
-                "size_bytes": weights.size_bytes,
-                "used_at": weights.used_at,
+                "path": str(cached.path),
+                "kind": cached.kind,
+                "size_bytes": cached.size_bytes,
+                "used_at": cached.used_at,
             }
-            for weights in found
+            for cached in found
         ],
     }

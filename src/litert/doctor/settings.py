@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
-from litert.cache import cache_folder, list_weights
+from litert.cache import cache_folder, list_cached
 from litert.doctor.finding import Finding
 
 _VARIABLES = (
@@ -29,14 +30,19 @@ def examine_variables() -> list[Finding]:
 
 
 def examine_cache() -> list[Finding]:
-    """Tell where packed weights are kept and how much of them."""
+    """Tell where packed weights and GPU programs are kept and how much of them."""
     folder = cache_folder()
-    weights = list_weights(folder)
+    found = list_cached(folder)
     kept = "nothing"
-    if weights:
-        size_mb = sum(one.size_bytes for one in weights) / 1e6
-        models = "1 model" if len(weights) == 1 else f"{len(weights)} models"
-        kept = f"weights of {models}, {size_mb:,.1f} MB (litert-native cache list)"
+    if found:
+        size_mb = sum(one.size_bytes for one in found) / 1e6
+        kinds: Counter[str] = Counter(one.kind for one in found)
+        models = [
+            f"{name} of {kinds[kind]} {'model' if kinds[kind] == 1 else 'models'}"
+            for kind, name in (("weights", "weights"), ("gpu programs", "GPU programs"))
+            if kind in kinds
+        ]
+        kept = f"{', '.join(models)}, {size_mb:,.1f} MB (litert-native cache list)"
     return [
         Finding("cache", "folder", str(folder), _judge_cache_folder(folder)),
         Finding("cache", "kept", kept),
