@@ -5,7 +5,9 @@
 #include <utility>
 
 #include "litert/runtime/element_type.h"
+#include "litert/runtime/fork_guard.h"
 #include "litert/runtime/status.h"
+#include "litert/runtime/stderr_capture.h"
 
 namespace litert_native::runtime {
 namespace {
@@ -19,6 +21,16 @@ LiteRtRankedTensorType tensor_type(const Slot& slot, const Shape& shape) {
   type.layout.rank = static_cast<unsigned>(shape.size()) & 0x7FU;
   std::copy(shape.begin(), shape.end(), type.layout.dimensions);
   return type;
+}
+
+// Makes a call in which a device's library prints what goes wrong, also of what ends Ok.
+template <typename Call>
+LiteRtStatus call_quietly(Call call, std::string& said) {
+  const ForkGuard guard;
+  const StderrCapture capture;
+  const LiteRtStatus status = call();
+  said = capture.text();
+  return status;
 }
 
 }  // namespace
@@ -90,14 +102,20 @@ void BoundRun::run() {
   compiled_->clear_cancel();
   const bool keep = may_keep_inputs_ && compiled_->bound() == this;
   LiteRtCompiledModel const handle = compiled_->handle();
-  const LiteRtStatus status = without_exceptions([&] {
-    return api_.run_compiled_model(handle, signature_, input_buffers_.size(),
-                                   keep ? kept_inputs_.data() : input_buffers_.data(),
-                                   output_buffers_.size(), output_buffers_.data());
-  });
+  const auto call = [&] {
+    return without_exceptions([&] {
+      return api_.run_compiled_model(handle, signature_, input_buffers_.size(),
+                                     keep ? kept_inputs_.data() : input_buffers_.data(),
+                                     output_buffers_.size(), output_buffers_.data());
+    });
+  };
+  std::string said;
+  // A custom kernel may wait for what a forking thread has.
+  const bool is_quiet = compiled_->is_accelerated() && !compiled_->has_custom_kernels();
+  const LiteRtStatus status = is_quiet ? call_quietly(call, said) : call();
   compiled_->set_bound(status == kLiteRtStatusOk ? this : nullptr);
   if (status != kLiteRtStatusOk) {
-    compiled_->check_run(status, "run the model");
+    compiled_->check_run(status, "run the model", said);
   }
   if (!is_checked_) {
     check_outputs();

@@ -239,12 +239,13 @@ std::string CompiledModel::take_messages() {
   return messages;
 }
 
-void CompiledModel::check_run(LiteRtStatus status, const std::string& what) {
+void CompiledModel::check_run(LiteRtStatus status, const std::string& what,
+                              const std::string& said) {
   if (status == kLiteRtStatusOk) {
     rethrow_failures(custom_kernels_);
     return;
   }
-  const std::string messages = take_messages();
+  const std::string messages = said + take_messages();
   rethrow_failures(custom_kernels_);
   // The library answers a cancelled run with RuntimeFailure.
   if (cancelled_.load(std::memory_order_relaxed)) {

@@ -104,9 +104,9 @@ class CompiledModel {
 
   // Takes the library's messages, lines separated by '\n'; empty where it has none.
   [[nodiscard]] std::string take_messages();
-  // Throws StatusError unless Ok, with the library's messages; what a custom kernel has thrown, if
-  // one has, whatever the status.
-  void check_run(LiteRtStatus status, const std::string& what);
+  // Throws StatusError unless Ok, with what the call `said` and the library's messages; what a
+  // custom kernel has thrown, if one has, whatever the status.
+  void check_run(LiteRtStatus status, const std::string& what, const std::string& said = {});
   // Custom kernels fail without the library noticing, so every run has to be checked.
   [[nodiscard]] bool has_custom_kernels() const { return !custom_kernels_.empty(); }
 

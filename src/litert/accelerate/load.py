@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from litert._quiet import captured_library_output
 from litert.accelerate.compile_log import Taken, failures, read_gpu_log, read_npu_log
 from litert.accelerate.names import AcceleratorName, check_name
 from litert.accelerate.program_cache import program_cache
@@ -294,12 +293,14 @@ class _Loader:
             return
         reference = NativeModel.open(self._source, self._cpu, self._release_gil)
         try:
-            with captured_library_output() as lines:
-                found = difference(model, reference)
+            found = difference(model, reference)
         finally:
             reference.close()
         if found:
-            raise AcceleratorError(f"accelerator {target.name!r}: {found}", library_log=lines)
+            raise AcceleratorError(
+                f"accelerator {target.name!r}: {found}",
+                library_log=model.compile_log().splitlines(),
+            )
         write_verdict(verdict, {"is_same": True})
 
     def _check_run(self, target: Target, model: NativeModel) -> None:
@@ -308,8 +309,7 @@ class _Loader:
         if self._compiled_for is not None:
             problem = f"the model is compiled for {self._compiled_for} and does not run here"
         try:
-            with captured_library_output():
-                run_once(model)
+            run_once(model)
         except LiteRTError as err:
             raise _failed(target, problem, err) from err
 
