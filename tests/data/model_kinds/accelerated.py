@@ -29,6 +29,21 @@ def partly_float() -> Model:
     return model
 
 
+def conv_between_lrn() -> Model:
+    """A convolution before and after a normalization that no GPU has."""
+    model = Model()
+    graph = model.graph()
+    x = graph.tensor("x", [1, 8, 8, 8])
+    normalized = graph.op1(
+        Op.LOCAL_RESPONSE_NORMALIZATION,
+        [_convolution(graph, x, 8, 8)],
+        graph.tensor("normalized", [1, 8, 8, 8]),
+        schema.LocalResponseNormalizationOptionsT(radius=2, bias=1.0, alpha=0.5, beta=0.5),
+    )
+    graph.serve({"x": x}, {"y": _convolution(graph, normalized, 8, 8)})
+    return model
+
+
 def _convolution(graph: Graph, x: int, size: int, num_channels: int) -> int:
     weights = graph.const("w", normal(num_channels, 3, 3, num_channels, seed=1) * np.float32(0.3))
     bias = graph.const("b", normal(num_channels, seed=2))
