@@ -44,6 +44,23 @@ def test_list_as_json_has_sizes_and_times(capsys, folder):
     }
 
 
+def test_list_has_the_programs_of_the_gpu(capsys, folder):
+    name = "gpu-abc-def_mldrift_program_cache.bin"
+    (folder / name).write_bytes(bytes(500))
+    (folder / "gpu-abc-def.seal").touch()
+    os.utime(folder / "gpu-abc-def.seal", (2e9, 2e9))
+
+    assert main(["cache", "list"]) == 0
+    title, _, *rows = capsys.readouterr().out.splitlines()
+    assert title == f"{folder}  2 models and 1 on the GPU, 3.5 kB"
+    assert rows[-1].split()[-1] == name
+
+    assert main(["cache", "list", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["size_bytes"] == 3500
+    assert told["gpu_programs"] == [{"path": str(folder / name), "size_bytes": 500, "used_at": 2e9}]
+
+
 @pytest.mark.parametrize("name", ["empty", "missing"])
 def test_list_of_nothing_says_so(capsys, tmp_path, name):
     (tmp_path / "empty").mkdir()
@@ -55,6 +72,23 @@ def test_clear_removes_what_is_ours_alone(capsys, folder):
     assert main(["cache", "clear"]) == 0
     assert capsys.readouterr().out == f"removed 3.0 kB from {folder}\n"
     assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+
+
+def test_clear_removes_what_belongs_to_accelerators(capsys, folder):
+    for name in (
+        "gpu-abc-def_mldrift_program_cache.bin",
+        "gpu-abc-def.seal",
+        "gpu-abc-def.lock",
+        "checked-abc-def",
+        "checked-abc-defxyz.tmp",
+    ):
+        (folder / name).touch()
+    (folder / "gpu-notes.txt").touch()
+    (folder / "checked-folder").mkdir()
+
+    assert main(["cache", "clear"]) == 0
+    left = sorted(path.name for path in folder.iterdir())
+    assert left == ["checked-folder", "gpu-notes.txt", "notes.txt"]
 
 
 def test_clear_as_json_tells_the_bytes(capsys, folder):

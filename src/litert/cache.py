@@ -1,7 +1,8 @@
-"""What is kept on disk between processes: packed weights, and what was found out about models.
+"""What is kept on disk between processes: packed weights, GPU programs, and what was found out.
 
-The core writes it (packed weights belong to one model, library and CPU, by hash); here it is found,
-listed and cleared. It can be removed at any time: nothing but time is lost.
+All of it belongs to one model, library and device, by hash. Here it is found, listed and cleared;
+the core writes packed weights, the library GPU programs. It can be removed at any time: nothing but
+time is lost.
 """
 
 from __future__ import annotations
@@ -13,17 +14,20 @@ from pathlib import Path
 from litert.errors import OptionError
 
 WEIGHTS_SUFFIX = ".weights"
+PROGRAMS_PREFIX = "gpu-"
+PROGRAMS_SUFFIX = "_mldrift_program_cache.bin"  # the library's own
+VERDICT_PREFIX = "checked-"
 
 _MIN_AUTO_BYTES = 16 << 20
 
-# Of files that the core writes.
-_SUFFIXES = (WEIGHTS_SUFFIX, ".seal", ".lock", ".new", ".tmp")
-_PREFIXES = ("weights-", "length-", "digest-")
+# Of files that are ours.
+_SUFFIXES = (WEIGHTS_SUFFIX, ".bin", ".seal", ".lock", ".new", ".tmp")
+_PREFIXES = ("weights-", "length-", "digest-", PROGRAMS_PREFIX, VERDICT_PREFIX)
 
 
 @dataclass(frozen=True, slots=True)
-class CachedWeights:
-    """The packed weights of one model. Immutable.
+class CachedFile:
+    """The packed weights or the GPU programs of one model. Immutable.
 
     Attributes:
         path: The file.
@@ -79,19 +83,28 @@ def weight_cache_folder(source: str | bytes, setting: str | os.PathLike[str]) ->
     return folder
 
 
-def list_weights(folder: Path | None = None) -> list[CachedWeights]:
+def list_weights(folder: Path | None = None) -> list[CachedFile]:
     """Return the packed weights that are kept, the last used ones first."""
+    return _list("weights-", WEIGHTS_SUFFIX, folder)
+
+
+def list_programs(folder: Path | None = None) -> list[CachedFile]:
+    """Return the GPU programs that are kept, the last used ones first."""
+    return _list(PROGRAMS_PREFIX, PROGRAMS_SUFFIX, folder)
+
+
+def _list(prefix: str, suffix: str, folder: Path | None) -> list[CachedFile]:
     found = []
     for path in _own_files(folder or cache_folder()):
-        if path.suffix != WEIGHTS_SUFFIX:
+        if not path.name.startswith(prefix) or not path.name.endswith(suffix):
             continue
         try:
-            seal = path.with_suffix(".seal")
+            seal = path.with_name(path.name.removesuffix(suffix) + ".seal")
             used = seal if seal.exists() else path
-            found.append(CachedWeights(path, path.stat().st_size, used.stat().st_mtime))
+            found.append(CachedFile(path, path.stat().st_size, used.stat().st_mtime))
         except OSError:
             continue  # removed by another process meanwhile
-    return sorted(found, key=lambda weights: weights.used_at, reverse=True)
+    return sorted(found, key=lambda file: file.used_at, reverse=True)
 
 
 def clear_cache(folder: Path | None = None) -> int:
@@ -115,7 +128,7 @@ def clear_cache(folder: Path | None = None) -> int:
 
 
 def _own_files(folder: Path) -> list[Path]:
-    """Return what the core has written there, and nothing else."""
+    """Return what was written there by us, and nothing else."""
     try:
         files = sorted(folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):

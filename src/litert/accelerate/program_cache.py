@@ -3,7 +3,7 @@
 The library trusts the name that it is given and the bytes that it finds: another model under the
 same name is answered with the first one's results. So the name is a hash of all that the content
 depends on, a seal beside the file tells what it was when it was finished, and one process at a time
-writes.
+uses it for compiling.
 """
 
 from __future__ import annotations
@@ -16,12 +16,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from litert.cache import cache_folder
+from litert.cache import PROGRAMS_PREFIX, PROGRAMS_SUFFIX, cache_folder
 from litert.errors import OptionError
-from litert.options import CacheSetting
-
-PREFIX = "gpu-"
-SUFFIX = "_mldrift_program_cache.bin"  # the library's own
+from litert.options import CacheSetting, check_cache_setting
 
 _MAX_BYTES = 2 << 30
 _MIN_FREE_BYTES = 1 << 20
@@ -38,27 +35,23 @@ def program_cache(setting: CacheSetting, key: str) -> Iterator[list[str]]:
         key: A hash of all that the programs depend on.
 
     Yields:
-        What the library is told: nothing where there is no cache, or another process writes this
-        file now.
+        What the library is told: nothing where there is no cache, another process uses this file
+        now, or it cannot be written.
 
     Raises:
         OptionError: The folder that was asked for cannot be used.
     """
     folder = _folder(setting)
-    if folder is None:
+    name = f"{PROGRAMS_PREFIX}{key}"
+    lock = None if folder is None else _lock(folder / f"{name}.lock")
+    if folder is None or lock is None:
         yield []
         return
-    name = f"{PREFIX}{key}"
-    file, seal = folder / f"{name}{SUFFIX}", folder / f"{name}.seal"
-    lock = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        file, seal = folder / f"{name}{PROGRAMS_SUFFIX}", folder / f"{name}.seal"
+        if not _is_ready(file, seal):
             yield []
             return
-        if not _is_sealed(file, seal):
-            file.unlink(missing_ok=True)
         yield [
             f'serialization_dir = "{folder}"',
             f'model_cache_key = "{name}"',
@@ -72,17 +65,55 @@ def program_cache(setting: CacheSetting, key: str) -> Iterator[list[str]]:
 def _folder(setting: CacheSetting) -> Path | None:
     if setting is None:
         return None
-    folder = cache_folder() if setting == "auto" else Path(setting).absolute()
     try:
+        folder = cache_folder() if setting == "auto" else Path(setting)
+        folder = Path(os.path.abspath(folder))
+        # The user's folder may be one that the library cannot be told, too.
+        check_cache_setting("cache_dir", folder)
+        str(folder).encode()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(f"{str(folder)!r} cannot be written")
-        return folder
+    except UnicodeEncodeError:
+        problem = f"cache_dir: the path must be UTF-8, got {str(folder)!r}"
+    except OptionError as err:
+        problem = str(err)
     except OSError as err:
-        if setting != "auto":
-            raise OptionError(f"cache_dir: {err}") from err
-        _log.info("%s: no GPU programs are kept: %s", folder, err)
+        problem = f"cache_dir: {err}; pass another folder or None"
+    else:
+        return folder
+    if setting != "auto":
+        raise OptionError(problem)
+    _log.info("no GPU programs are kept: %s", problem)
+    return None
+
+
+def _lock(path: Path) -> int | None:
+    """Return a descriptor that holds the lock; None where it is held, or cannot be made."""
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as err:  # a full disk, for one
+        _log.info("no GPU programs are kept: %s", err)
         return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        return None
+    return lock
+
+
+def _is_ready(file: Path, seal: Path) -> bool:
+    """Leave a file that can be trusted, or none; False where that cannot be."""
+    try:
+        if _is_sealed(file, seal):
+            os.utime(seal)  # when it was used last
+        else:
+            file.unlink(missing_ok=True)
+    except OSError as err:
+        _log.info("no GPU programs are kept: %s", err)
+        return False
+    return True
 
 
 def _is_sealed(file: Path, seal: Path) -> bool:
@@ -109,19 +140,24 @@ def _finish(folder: Path, file: Path, seal: Path) -> None:
             seal.write_text(f"{_identity(file)} {_digest(file)}")
         _bound(folder, file)
     except OSError as err:
-        _log.info("%s: no GPU programs are kept: %s", folder, err)
+        _log.info("no GPU programs are kept: %s", err)
 
 
 def _bound(folder: Path, kept: Path) -> None:
     """Remove the files that were used least recently until all are small enough together."""
-    files = sorted(folder.glob(f"{PREFIX}*{SUFFIX}"), key=lambda path: path.stat().st_atime)
-    total = sum(path.stat().st_size for path in files)
-    for path in files:
+    found = []
+    for path in folder.glob(f"{PROGRAMS_PREFIX}*{PROGRAMS_SUFFIX}"):
+        seal = path.with_name(path.name.removesuffix(PROGRAMS_SUFFIX) + ".seal")
+        used = seal if seal.exists() else path
+        found.append((used.stat().st_mtime, path.stat().st_size, path, seal))
+    total = sum(size for _, size, _, _ in found)
+    for _, size, path, seal in sorted(found):
         if total <= _MAX_BYTES:
             return
         if path != kept:
-            total -= path.stat().st_size
+            total -= size
             path.unlink(missing_ok=True)
+            seal.unlink(missing_ok=True)
 
 
 def _identity(file: Path) -> str:
@@ -130,7 +166,8 @@ def _identity(file: Path) -> str:
 
 
 def _digest(file: Path) -> str:
-    digest = hashlib.blake2b(digest_size=16)
+    # With the name, so that a file and its seal are worth nothing under another model's.
+    digest = hashlib.blake2b(file.name.encode("utf-8", "surrogateescape"), digest_size=16)
     with file.open("rb") as opened:
         while piece := opened.read(1 << 20):
             digest.update(piece)
