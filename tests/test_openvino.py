@@ -288,7 +288,9 @@ def test_custom_operator_is_named(openvino_cpu: litert.NpuOptions, data: Path) -
 def test_custom_operator_is_named_after_the_cpu_was_tried_too(
     openvino_cpu: litert.NpuOptions, data: Path
 ) -> None:
-    with pytest.raises(litert.UnsupportedModelError, match=r"custom_op\.tflite': .*custom operato"):
+    with pytest.raises(
+        litert.UnsupportedModelError, match=r"custom_op\.tflite': .*custom operators"
+    ):
         litert.Model(data / "custom_op.tflite", accelerator=("npu", "cpu"), npu=openvino_cpu)
 
 
