@@ -107,7 +107,7 @@ class _Loader:
         with self._target(name) as target:
             model = self._compile(target)
         try:
-            taken = self._taken(target, model.compile_log())
+            taken = self._taken(target, model)
             self._check(target, model)
         except BaseException:
             model.close()
@@ -227,7 +227,7 @@ class _Loader:
             # The library does not say which operators it was; with the CPU beside, it does.
             with_cpu = self._open(target)
             try:
-                taken = self._taken(target, with_cpu.compile_log())
+                taken = self._taken(target, with_cpu)
             finally:
                 with_cpu.close()
             raise AcceleratorError(
@@ -264,7 +264,7 @@ class _Loader:
         with as_buffer(self._source) as data:
             return explain_unrunnable(data) or f"status {err.status}"
 
-    def _taken(self, target: Target, log: str) -> Taken:
+    def _taken(self, target: Target, model: NativeModel) -> Taken:
         if self._compiled_for is not None:
             with as_buffer(self._source) as data:
                 operators = [
@@ -272,12 +272,15 @@ class _Loader:
                 ]
             num_parts = sum(operator.code.custom_code in NPU_OPERATORS for operator in operators)
             return Taken(num_parts, len(operators), num_parts)
+        log = model.compile_log()
         taken = read_gpu_log(log) if target.name == "gpu" else read_npu_log(log)
         if taken.num_operators == 0:
-            said = failures(log.splitlines())
+            said = taken.reasons or tuple(failures(log.splitlines())[:3])
+            if not said and not model.registered_accelerators & target.bit:
+                said = (f"its library does not load from {target.gpu_folder}",)
             raise AcceleratorError(
                 f"accelerator {target.name!r}: it takes none of the model's operators"
-                f"{_because(taken.reasons or said[:3])}",
+                f"{_because(said)}",
                 library_log=log.splitlines(),
             )
         return taken
