@@ -212,6 +212,29 @@ def test_performance_mode_and_properties_are_taken(
     assert_equals_cpu(data / "mlp.tflite", options)
 
 
+def test_every_signature_runs(openvino_cpu: litert.NpuOptions, data: Path) -> None:
+    path = data / "add.tflite"
+    with (
+        litert.Model(path, accelerator="npu", npu=openvino_cpu) as model,
+        litert.Model(path) as reference,
+    ):
+        assert len(reference.signatures) == 2
+        for key, signature in reference.signatures.items():
+            inputs = {name: np.ones((1, 4), np.float32) for name in signature.inputs}
+            expected = reference.run(inputs, signature=key)
+            for name, array in model.run(inputs, signature=key).items():
+                np.testing.assert_allclose(array, expected[name], rtol=1e-4)
+
+
+def test_profile_is_refused(openvino_cpu: litert.NpuOptions, data: Path) -> None:
+    with (
+        litert.Model(data / "mlp.tflite", accelerator="npu", npu=openvino_cpu) as model,
+        pytest.raises(litert.UnsupportedModelError, match=r"^profile: .*accelerator='cpu'$"),
+        model.profile(),
+    ):
+        pass
+
+
 def test_nothing_is_printed(openvino_cpu: litert.NpuOptions, data: Path) -> None:
     code = """
         import sys, numpy, litert
@@ -288,7 +311,9 @@ def test_custom_operator_is_named(openvino_cpu: litert.NpuOptions, data: Path) -
 def test_custom_operator_is_named_after_the_cpu_was_tried_too(
     openvino_cpu: litert.NpuOptions, data: Path
 ) -> None:
-    with pytest.raises(litert.UnsupportedModelError, match=r"custom_op\.tflite': .*custom operato"):
+    with pytest.raises(
+        litert.UnsupportedModelError, match=r"custom_op\.tflite': .*custom operators"
+    ):
         litert.Model(data / "custom_op.tflite", accelerator=("npu", "cpu"), npu=openvino_cpu)
 
 
