@@ -18,6 +18,10 @@ from typing import Any
 import pytest
 
 import litert
+
+pytest.importorskip("flatbuffers", reason="building a model needs the flatbuffers package")
+pytest.importorskip("ai_edge_litert", reason="needs the schema")
+
 from data.model_kinds import accelerated
 from litert.accelerate import load, target
 from litert.accelerate.machine import require

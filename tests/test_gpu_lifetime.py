@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import textwrap
@@ -164,6 +165,22 @@ def test_model_that_was_closed_is_loaded_again(path: Path) -> None:
     for _ in range(10):
         with on_gpu(path) as model:
             assert_close(model.run(image(1))["features"], wanted)
+
+
+def test_loads_leave_neither_memory_nor_descriptors_behind(path: Path) -> None:
+    def used() -> tuple[float, int]:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return pages * resource.getpagesize() / 1e6, len(os.listdir("/proc/self/fd"))
+
+    used_before = (0.0, 0)
+    for number in range(30):
+        with on_gpu(path) as model:
+            model.run(image(1))
+        if number == 9:
+            used_before = used()
+    megabytes, descriptors = used()
+    assert megabytes < used_before[0] + 10
+    assert descriptors == used_before[1]
 
 
 def test_closed_model_leaves_others_running(path: Path) -> None:
