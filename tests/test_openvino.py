@@ -337,6 +337,7 @@ def test_model_that_the_core_cannot_run_is_refused_with_the_reason(
 def test_model_whose_compilation_fails_is_refused(
     openvino_cpu: litert.NpuOptions, shared_model: Callable[[str], Path], strict: bool
 ) -> None:
+    # A plugin that fails to compile: 504, with the CPU beside it Ok, silently on the CPU.
     path = shared_model("mobilenet/mobilenet_v2_1.0_224_int4_weights.tflite")
     with pytest.raises(litert.AcceleratorError, match=PLUGIN_FAILED):
         litert.Model(path, accelerator="npu", npu=openvino_cpu, strict=strict)
@@ -413,6 +414,7 @@ def test_compiled_model_with_operators_for_the_cpu_is_refused_when_strict(
 def test_compiled_model_on_the_cpu_says_where_it_runs(
     compiled_models: Callable[[str], Path], options: dict[str, Any]
 ) -> None:
+    # On the CPU alone: Ok, and the first run fails.
     message = (
         rf"mlp\.tflite': the model is compiled ahead of time for {STAMP} and cannot run on the CPU;"
         ' load it with accelerator="npu" where that NPU and OpenVINO are, or load the plain '
@@ -544,6 +546,7 @@ def refused(data: Path, **options: Any) -> str:
 def test_without_the_plugins_folders_it_says_to_reinstall(
     site: Path, data: Path, missing: list[str]
 ) -> None:
+    # No compiler folder, or neither: 504, with the CPU beside it Ok, silently on the CPU.
     for name in missing:
         shutil.rmtree(site / "ai_edge_litert" / "vendors" / "intel_openvino" / name)
     said = refused(data)
@@ -552,6 +555,7 @@ def test_without_the_plugins_folders_it_says_to_reinstall(
 
 
 def test_without_openvino_it_says_what_to_install(site: Path, data: Path) -> None:
+    # OpenVINO absent: 504, with the CPU beside it Ok, silently on the CPU.
     assert refused(data) == (
         "accelerator 'npu' is not available: OpenVINO 2026.3.1 is not installed: pip install "
         "'litert-native[openvino]'"
@@ -561,6 +565,7 @@ def test_without_openvino_it_says_what_to_install(site: Path, data: Path) -> Non
 def test_with_openvino_of_another_release_it_says_which_one_is_needed(
     site: Path, data: Path
 ) -> None:
+    # The same, though an OpenVINO is there.
     (site / "openvino" / "libs").mkdir(parents=True)
     (site / "openvino" / "libs" / "libopenvino.so.2540").touch()
     (site / "openvino-2025.4.0.dist-info").mkdir()
@@ -578,6 +583,7 @@ def test_empty_dispatch_folder_is_named(
     tmp_path: Path,
     kind: str,
 ) -> None:
+    # No dispatch library: 504, with the CPU beside it Ok, and a model whose runs fail.
     path = data / "mlp.tflite" if kind == "plain" else compiled_models("mlp")
     npu = dataclasses.replace(openvino_cpu, dispatch_dir=tmp_path)
     with pytest.raises(
@@ -607,6 +613,7 @@ def test_dispatch_library_that_does_not_load_is_told_by_the_loader(
     tmp_path: Path,
     kind: str,
 ) -> None:
+    # Registered all the same. A compiled model is Ok, "fully accelerated", and fails its first run.
     path = data / "mlp.tflite" if kind == "plain" else compiled_models("mlp")
     (tmp_path / DISPATCH_LIBRARY).write_text("no library")
     done = in_new_process(LOAD, path, tmp_path, "intel")
@@ -640,6 +647,7 @@ def test_dispatch_library_of_another_vendor_that_does_not_load_is_told_by_the_lo
 def test_compiler_plugin_that_does_not_load_is_told(
     openvino_cpu: litert.NpuOptions, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Plugin not loadable: 504, with the CPU beside it Ok, silently on the CPU.
     _, dispatch = openvino_folders(litert.library_info().path)
     (tmp_path / COMPILER_PLUGIN).write_text("no library")
     monkeypatch.setattr(target, "openvino_folders", lambda library: (tmp_path, dispatch))

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 import litert
+from gpu_programs import load, programs, seal_of
 from litert.accelerate import program_cache
 from litert.cache import PROGRAMS_SUFFIX, clear_cache, list_programs
 
@@ -48,29 +47,6 @@ def twin(path: Path, tmp_path: Path) -> Path:
     twin = tmp_path / "twin.tflite"
     twin.write_bytes(content.replace(weights.tobytes(), (-weights).tobytes()))
     return twin
-
-
-def load(path: Path, cache_dir: Any = "auto") -> bool:
-    """Load a model on the GPU, check its results, and say whether kept programs were used."""
-    image = np.random.default_rng(2).random((1, 16, 16, 3), np.float32)
-    options = litert.GpuOptions(cache_dir=cache_dir)
-    with (
-        litert.Model(path, accelerator="gpu", gpu=options) as model,
-        litert.Model(path) as reference,
-    ):
-        computed, expected = model.run(image)["features"], reference.run(image)["features"]
-        np.testing.assert_allclose(computed, expected, rtol=1e-4, atol=1e-5)
-        return "InferenceContext from serialized data" in model._backend_model.compile_log()  # type: ignore[attr-defined]
-
-
-def programs(folder: Path) -> Path:
-    """Return the file of the only model that is kept."""
-    (found,) = folder.glob(f"*{PROGRAMS_SUFFIX}")
-    return found
-
-
-def seal_of(file: Path) -> Path:
-    return file.with_name(file.name.replace(PROGRAMS_SUFFIX, ".seal"))
 
 
 # Used again
@@ -221,122 +197,6 @@ def test_compilation_that_fails_seals_nothing(folder: Path) -> None:
     with program_cache.program_cache(folder, "key") as lines:
         assert len(lines) == 3
         assert list_programs(folder) == []
-
-
-# Folders that cannot be used
-
-
-@pytest.fixture
-def unwritable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no folder be writable, also for root."""
-    monkeypatch.setattr("os.access", lambda path, mode: not mode & os.W_OK)
-
-
-def test_folder_that_cannot_be_written_is_refused(
-    path: Path, tmp_path: Path, unwritable: None
-) -> None:
-    with pytest.raises(litert.OptionError, match=r"cache_dir: .* cannot be written; pass another"):
-        load(path, tmp_path)
-
-
-def test_users_folder_that_cannot_be_written_is_done_without(
-    path: Path, folder: Path, unwritable: None, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level(logging.INFO, "litert"):
-        load(path)
-    assert list_programs(folder) == []
-    assert f"no GPU programs are kept: cache_dir: {str(folder)!r} cannot be written" in caplog.text
-
-
-def test_file_in_place_of_the_folder_is_refused(path: Path) -> None:
-    with pytest.raises(litert.OptionError, match=r"cache_dir: .*File exists"):
-        load(path, path)
-
-
-def test_file_in_place_of_the_users_folder_is_done_without(
-    path: Path, folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    folder.write_text("no folder")
-    with caplog.at_level(logging.INFO, "litert"):
-        load(path)
-    assert "no GPU programs are kept: cache_dir: " in caplog.text
-
-
-@pytest.mark.parametrize(
-    ("name", "match"),
-    [
-        ('a"b', "must not hold a quote"),
-        ("a\nb", "must not hold a quote"),
-        (os.fsdecode(b"a\xffb"), "the path must be UTF-8"),
-    ],
-    ids=["quote", "newline", "not UTF-8"],
-)
-def test_folder_that_the_library_cannot_be_told_is_refused(
-    path: Path, tmp_path: Path, name: str, match: str
-) -> None:
-    with pytest.raises(litert.OptionError, match=f"cache_dir: .*{match}"):
-        load(path, tmp_path / name)
-
-
-@pytest.mark.parametrize("name", ['a"b', "a\nb", os.fsdecode(b"a\xffb")])
-def test_users_folder_that_the_library_cannot_be_told_is_done_without(
-    path: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    name: str,
-) -> None:
-    monkeypatch.setenv("LITERT_CACHE_DIR", str(tmp_path / name))
-    with caplog.at_level(logging.INFO, "litert"):
-        load(path)
-    assert "no GPU programs are kept: cache_dir: the path must" in caplog.text
-
-
-def test_folder_under_the_files_name_is_done_without(path: Path, folder: Path) -> None:
-    load(path)
-    file = programs(folder)
-    file.unlink()
-    (file / "mine").mkdir(parents=True)
-
-    assert not load(path)
-    assert (file / "mine").is_dir()
-
-
-def test_link_under_the_locks_name_is_not_followed(path: Path, folder: Path) -> None:
-    load(path)
-    lock = seal_of(programs(folder)).with_suffix(".lock")
-    lock.unlink()
-    lock.symlink_to(folder / "elsewhere")
-
-    assert not load(path)
-    assert not (folder / "elsewhere").exists()
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 1 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
-    if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to mount a file system")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
-
-
-@pytest.mark.parametrize("is_full_of_files", [False, True])
-def test_full_disk_is_done_without(path: Path, small_disk: Path, is_full_of_files: bool) -> None:
-    with contextlib.suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as filler:
-        while filler.write(bytes(4096)):
-            pass
-    if is_full_of_files:
-        with contextlib.suppress(OSError):
-            for number in range(10_000):
-                (small_disk / str(number)).touch()
-
-    assert not load(path, small_disk)
-    assert not load(path, small_disk)
-    assert list_programs(small_disk) == []
 
 
 # Several at once
