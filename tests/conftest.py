@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import litert
+from litert.accelerate.gpu import gpu_library
 from litert.accelerate.openvino import openvino_problem
 from litert.cpu import cpu_features
 
@@ -58,7 +59,11 @@ def shared_model() -> Callable[[str], Path]:
 
 @pytest.fixture
 def software_gpu(monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Let the Vulkan loader use a driver that computes on the CPU, or skip; its manifest."""
+    """Let the GPU library use a driver that computes on the CPU, or skip; its manifest."""
+    try:
+        gpu_library(litert.library_info().path)
+    except litert.LiteRTError as err:
+        pytest.skip(f"needs LiteRT's GPU library: {err}")
     driver = next((path for path in _software_drivers() if path.is_file()), None)
     if driver is None:
         pytest.skip("needs a Vulkan software driver (Debian: chromium-common and libvulkan1)")

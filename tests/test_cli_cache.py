@@ -6,7 +6,6 @@ import json
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import litert
@@ -29,34 +28,67 @@ def folder(tmp_path, monkeypatch) -> Path:
 def test_list_shows_the_last_used_first(capsys, folder):
     assert main(["cache", "list"]) == 0
     title, _, *rows = capsys.readouterr().out.splitlines()
-    assert title == f"{folder}  2 files, 3.0 kB"
+    assert title == f"{folder}  2 models, 3.0 kB"
     assert [row.split()[-1] for row in rows] == ["weights-new.weights", "weights-old.weights"]
-    assert rows[0].split()[:3] == ["weights", "2.0", "kB"]
+    assert rows[0].split()[:2] == ["2.0", "kB"]
 
 
 def test_list_as_json_has_sizes_and_times(capsys, folder):
     assert main(["cache", "list", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["folder"], told["size_bytes"]) == (str(folder), 3000)
-    assert told["files"][1] == {
+    assert told["weights"][1] == {
         "path": str(folder / "weights-old.weights"),
-        "kind": "weights",
         "size_bytes": 1000,
         "used_at": 1e9,
     }
+
+
+def test_list_has_the_programs_of_the_gpu(capsys, folder):
+    name = "gpu-abc-def_mldrift_program_cache.bin"
+    (folder / name).write_bytes(bytes(500))
+    (folder / "gpu-abc-def.seal").touch()
+    os.utime(folder / "gpu-abc-def.seal", (2e9, 2e9))
+
+    assert main(["cache", "list"]) == 0
+    title, _, *rows = capsys.readouterr().out.splitlines()
+    assert title == f"{folder}  2 models and 1 on the GPU, 3.5 kB"
+    assert rows[-1].split()[-1] == name
+
+    assert main(["cache", "list", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["size_bytes"] == 3500
+    assert told["gpu_programs"] == [{"path": str(folder / name), "size_bytes": 500, "used_at": 2e9}]
 
 
 @pytest.mark.parametrize("name", ["empty", "missing"])
 def test_list_of_nothing_says_so(capsys, tmp_path, name):
     (tmp_path / "empty").mkdir()
     assert main(["cache", "list", "--folder", str(tmp_path / name)]) == 0
-    assert capsys.readouterr().out == f"{tmp_path / name}  0 files, 0 B\n"
+    assert capsys.readouterr().out == f"{tmp_path / name}  0 models, 0 B\n"
 
 
 def test_clear_removes_what_is_ours_alone(capsys, folder):
     assert main(["cache", "clear"]) == 0
     assert capsys.readouterr().out == f"removed 3.0 kB from {folder}\n"
     assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+
+
+def test_clear_removes_what_belongs_to_accelerators(capsys, folder):
+    for name in (
+        "gpu-abc-def_mldrift_program_cache.bin",
+        "gpu-abc-def.seal",
+        "gpu-abc-def.lock",
+        "checked-abc-def",
+        "checked-abc-defxyz.tmp",
+    ):
+        (folder / name).touch()
+    (folder / "gpu-notes.txt").touch()
+    (folder / "checked-folder").mkdir()
+
+    assert main(["cache", "clear"]) == 0
+    left = sorted(path.name for path in folder.iterdir())
+    assert left == ["checked-folder", "gpu-notes.txt", "notes.txt"]
 
 
 def test_clear_as_json_tells_the_bytes(capsys, folder):
@@ -81,58 +113,5 @@ def test_list_finds_what_a_model_has_left(capsys, tmp_path):
     with litert.LanguageModel(speller_model_path(), weight_cache=tmp_path, backend="native"):
         pass
     assert main(["cache", "list", "--folder", str(tmp_path), "--json"]) == 0
-    (weights,) = json.loads(capsys.readouterr().out)["files"]
-    assert weights["kind"] == "weights"
+    (weights,) = json.loads(capsys.readouterr().out)["weights"]
     assert weights["size_bytes"] == Path(weights["path"]).stat().st_size > 0
-
-
-# What a model on the GPU leaves: compiled programs, their seal and lock, and a verdict.
-
-
-@pytest.fixture
-def gpu_folder(tmp_path, monkeypatch, data, software_gpu) -> Path:
-    """The cache's folder, with what is kept of a model on the GPU and files of someone else."""
-    folder = tmp_path / "cache"
-    monkeypatch.setenv("LITERT_CACHE_DIR", str(folder))
-    with litert.Model(data / "mlp.tflite", accelerator="gpu"):
-        pass
-    for name in ("gpu-notes.txt", "gpu-log.bin", "checked-list.csv"):
-        (folder / name).write_text("mine")
-    return folder
-
-
-def test_list_shows_the_programs_of_a_gpu(capsys, gpu_folder):
-    assert main(["cache", "list"]) == 0
-    title, heads, row = capsys.readouterr().out.splitlines()
-    (programs,) = gpu_folder.glob("gpu-*_mldrift_program_cache.bin")
-    assert title.startswith(f"{gpu_folder}  1 file, ")
-    assert heads.split() == ["kind", "size", "last", "used", "file"]
-    assert row.split()[:2] == ["gpu", "programs"]
-    assert row.split()[-1] == programs.name
-
-
-def test_list_as_json_tells_programs_from_weights(capsys, gpu_folder):
-    (gpu_folder / "weights-new.weights").write_bytes(bytes(1000))
-    assert main(["cache", "list", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert sorted(file["kind"] for file in told["files"]) == ["gpu programs", "weights"]
-    assert told["size_bytes"] == sum(Path(file["path"]).stat().st_size for file in told["files"])
-
-
-def test_clear_removes_all_that_a_model_on_the_gpu_left(capsys, gpu_folder):
-    kinds = ("gpu-*.bin", "gpu-*.seal", "gpu-*.lock", "checked-*")
-    assert all(list(gpu_folder.glob(kind)) for kind in kinds)
-    assert main(["cache", "clear"]) == 0
-    assert sorted(path.name for path in gpu_folder.iterdir()) == [
-        "checked-list.csv",
-        "gpu-log.bin",
-        "gpu-notes.txt",
-    ]
-
-
-def test_clear_under_a_model_on_the_gpu_does_not_change_its_results(capsys, gpu_folder, data):
-    x = np.linspace(-0.5, 0.4, 8, dtype=np.float32)[None]
-    with litert.Model(data / "mlp.tflite", accelerator="gpu") as model:
-        expected = model.run(x)["probs"]
-        assert main(["cache", "clear"]) == 0
-        np.testing.assert_array_equal(model.run(x)["probs"], expected)

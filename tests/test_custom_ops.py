@@ -165,6 +165,28 @@ def test_callable_may_use_another_thread(path: Path) -> None:
         np.testing.assert_array_equal(model.run(X)["y"], np.cosh(X))
 
 
+def test_callable_that_uses_its_own_model_is_refused(path: Path) -> None:
+    models: list[litert.Model] = []
+
+    def kernel(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return models[0].run(x)["y"]
+
+    with opened(path, kernel) as model:
+        models.append(model)
+        with pytest.raises(litert.ExecutionError, match="would wait for itself"):
+            model.run(X)
+
+
+def test_callable_may_run_another_model(path: Path, data: Path) -> None:
+    with litert.Model(data / "mlp.tflite") as other:
+
+        def kernel(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+            return x * other.run(np.ones((1, 8), np.float32))["probs"].sum()
+
+        with opened(path, kernel) as model:
+            np.testing.assert_allclose(model.run(X)["y"], X, rtol=1e-6)
+
+
 def test_callable_is_let_go_with_the_model(path: Path) -> None:
     class Kernel:
         def __call__(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

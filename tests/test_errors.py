@@ -273,6 +273,7 @@ def test_sound_file_that_cannot_be_prepared_is_a_model_error(
 
 
 def test_unresolved_custom_operator_is_named(data: Path, backend: Backend) -> None:
+    # The library compiles it for the CPU, and fails the first run.
     for chosen in (backend, "auto"):
         with pytest.raises(litert.UnsupportedModelError, match="LitertTestUnknownOp"):
             litert.Model(data / "custom_op.tflite", backend=chosen)

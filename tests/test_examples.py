@@ -48,12 +48,18 @@ def test_example_prints_what_it_should(name: str) -> None:
 
 def test_every_example_is_run() -> None:
     names = {path.name for path in EXAMPLES.glob("*.py")}
-    assert names == {*PRINTED, "train_digits.py", "train_speller.py"}
+    assert names == {*PRINTED, "custom_operator.py", "train_digits.py", "train_speller.py"}
 
 
 def test_camera_loop_takes_any_image_model(data: Path) -> None:
     printed = run_example("camera_loop.py", data / "conv.tflite", 2)
     assert "frame 1: class " in printed
+
+
+def test_custom_operator_is_computed_in_python(data: Path) -> None:
+    printed = run_example("custom_operator.py", data / "custom_op.tflite", "LitertTestUnknownOp")
+    assert "[-2.        -0.6666667" in printed
+    assert "cpu (custom): 1 operator, 100%" in printed
 
 
 def test_classify_digits_reads_a_picture(tmp_path: Path) -> None:

@@ -18,6 +18,10 @@ import numpy as np
 import pytest
 
 import litert
+
+pytest.importorskip("flatbuffers", reason="building a model needs the flatbuffers package")
+pytest.importorskip("ai_edge_litert", reason="needs the schema")
+
 from data.model_kinds import accelerated
 from in_threads import in_threads
 from litert.accelerate import gpu

@@ -13,6 +13,10 @@ import numpy as np
 import pytest
 
 import litert
+
+pytest.importorskip("flatbuffers", reason="building a model needs the flatbuffers package")
+pytest.importorskip("ai_edge_litert", reason="needs the schema")
+
 from data.model_kinds import accelerated
 from litert.accelerate import gpu
 from random_inputs import random_inputs, stored_shapes

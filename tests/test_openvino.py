@@ -212,6 +212,29 @@ def test_performance_mode_and_properties_are_taken(
     assert_equals_cpu(data / "mlp.tflite", options)
 
 
+def test_every_signature_runs(openvino_cpu: litert.NpuOptions, data: Path) -> None:
+    path = data / "add.tflite"
+    with (
+        litert.Model(path, accelerator="npu", npu=openvino_cpu) as model,
+        litert.Model(path) as reference,
+    ):
+        assert len(reference.signatures) == 2
+        for key, signature in reference.signatures.items():
+            inputs = {name: np.ones((1, 4), np.float32) for name in signature.inputs}
+            expected = reference.run(inputs, signature=key)
+            for name, array in model.run(inputs, signature=key).items():
+                np.testing.assert_allclose(array, expected[name], rtol=1e-4)
+
+
+def test_profile_is_refused(openvino_cpu: litert.NpuOptions, data: Path) -> None:
+    with (
+        litert.Model(data / "mlp.tflite", accelerator="npu", npu=openvino_cpu) as model,
+        pytest.raises(litert.UnsupportedModelError, match=r"^profile: .*accelerator='cpu'$"),
+        model.profile(),
+    ):
+        pass
+
+
 def test_nothing_is_printed(openvino_cpu: litert.NpuOptions, data: Path) -> None:
     code = """
         import sys, numpy, litert
@@ -288,7 +311,9 @@ def test_custom_operator_is_named(openvino_cpu: litert.NpuOptions, data: Path) -
 def test_custom_operator_is_named_after_the_cpu_was_tried_too(
     openvino_cpu: litert.NpuOptions, data: Path
 ) -> None:
-    with pytest.raises(litert.UnsupportedModelError, match=r"custom_op\.tflite': .*custom operato"):
+    with pytest.raises(
+        litert.UnsupportedModelError, match=r"custom_op\.tflite': .*custom operators"
+    ):
         litert.Model(data / "custom_op.tflite", accelerator=("npu", "cpu"), npu=openvino_cpu)
 
 
@@ -312,6 +337,7 @@ def test_model_that_the_core_cannot_run_is_refused_with_the_reason(
 def test_model_whose_compilation_fails_is_refused(
     openvino_cpu: litert.NpuOptions, shared_model: Callable[[str], Path], strict: bool
 ) -> None:
+    # A plugin that fails to compile: 504, with the CPU beside it Ok, silently on the CPU.
     path = shared_model("mobilenet/mobilenet_v2_1.0_224_int4_weights.tflite")
     with pytest.raises(litert.AcceleratorError, match=PLUGIN_FAILED):
         litert.Model(path, accelerator="npu", npu=openvino_cpu, strict=strict)
@@ -388,6 +414,7 @@ def test_compiled_model_with_operators_for_the_cpu_is_refused_when_strict(
 def test_compiled_model_on_the_cpu_says_where_it_runs(
     compiled_models: Callable[[str], Path], options: dict[str, Any]
 ) -> None:
+    # On the CPU alone: Ok, and the first run fails.
     message = (
         rf"mlp\.tflite': the model is compiled ahead of time for {STAMP} and cannot run on the CPU;"
         ' load it with accelerator="npu" where that NPU and OpenVINO are, or load the plain '
@@ -519,6 +546,7 @@ def refused(data: Path, **options: Any) -> str:
 def test_without_the_plugins_folders_it_says_to_reinstall(
     site: Path, data: Path, missing: list[str]
 ) -> None:
+    # No compiler folder, or neither: 504, with the CPU beside it Ok, silently on the CPU.
     for name in missing:
         shutil.rmtree(site / "ai_edge_litert" / "vendors" / "intel_openvino" / name)
     said = refused(data)
@@ -527,6 +555,7 @@ def test_without_the_plugins_folders_it_says_to_reinstall(
 
 
 def test_without_openvino_it_says_what_to_install(site: Path, data: Path) -> None:
+    # OpenVINO absent: 504, with the CPU beside it Ok, silently on the CPU.
     assert refused(data) == (
         "accelerator 'npu' is not available: OpenVINO 2026.3.1 is not installed: pip install "
         "'litert-native[openvino]'"
@@ -536,6 +565,7 @@ def test_without_openvino_it_says_what_to_install(site: Path, data: Path) -> Non
 def test_with_openvino_of_another_release_it_says_which_one_is_needed(
     site: Path, data: Path
 ) -> None:
+    # The same, though an OpenVINO is there.
     (site / "openvino" / "libs").mkdir(parents=True)
     (site / "openvino" / "libs" / "libopenvino.so.2540").touch()
     (site / "openvino-2025.4.0.dist-info").mkdir()
@@ -553,6 +583,7 @@ def test_empty_dispatch_folder_is_named(
     tmp_path: Path,
     kind: str,
 ) -> None:
+    # No dispatch library: 504, with the CPU beside it Ok, and a model whose runs fail.
     path = data / "mlp.tflite" if kind == "plain" else compiled_models("mlp")
     npu = dataclasses.replace(openvino_cpu, dispatch_dir=tmp_path)
     with pytest.raises(
@@ -582,6 +613,7 @@ def test_dispatch_library_that_does_not_load_is_told_by_the_loader(
     tmp_path: Path,
     kind: str,
 ) -> None:
+    # Registered all the same. A compiled model is Ok, "fully accelerated", and fails its first run.
     path = data / "mlp.tflite" if kind == "plain" else compiled_models("mlp")
     (tmp_path / DISPATCH_LIBRARY).write_text("no library")
     done = in_new_process(LOAD, path, tmp_path, "intel")
@@ -615,6 +647,7 @@ def test_dispatch_library_of_another_vendor_that_does_not_load_is_told_by_the_lo
 def test_compiler_plugin_that_does_not_load_is_told(
     openvino_cpu: litert.NpuOptions, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Plugin not loadable: 504, with the CPU beside it Ok, silently on the CPU.
     _, dispatch = openvino_folders(litert.library_info().path)
     (tmp_path / COMPILER_PLUGIN).write_text("no library")
     monkeypatch.setattr(target, "openvino_folders", lambda library: (tmp_path, dispatch))

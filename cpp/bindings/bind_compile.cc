@@ -130,6 +130,7 @@ void bind_request(py::module_& module) {
                request.options.accelerator_options.push_back({identifier, toml});
              }
              request.options.custom_kernels = kernels;
+             request.options.has_delegates = !delegates.empty();
              for (const auto& [path, options] : delegates) {
                request.delegates.push_back({path, options});
              }

@@ -67,6 +67,7 @@ std::vector<int> slot_types(const std::vector<runtime::Slot>& slots) {
 }
 
 void close(CompiledModel& compiled) {
+  compiled.refuse_inside_kernel();
   const GilRelease released;
   const std::lock_guard lock(compiled.mutex());
   compiled.close();

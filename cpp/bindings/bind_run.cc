@@ -20,6 +20,7 @@ std::vector<runtime::Shape> file_shapes(const runtime::CompiledModel& compiled, 
 std::shared_ptr<runtime::BoundRun> bind_run(const std::shared_ptr<runtime::CompiledModel>& compiled,
                                             size_t signature, std::vector<runtime::Shape> shapes) {
   const GilRelease released;
+  compiled->refuse_inside_kernel();
   const std::lock_guard lock(compiled->mutex());
   (void)compiled->handle();
   return std::make_shared<runtime::BoundRun>(compiled, signature, std::move(shapes));

@@ -16,6 +16,7 @@ namespace litert_native::bindings {
 // Never waits for the mutex with the GIL, nor for the GIL with the mutex.
 template <typename Work>
 void run_guarded(runtime::BoundRun& run, GilPolicy& policy, Work work) {
+  run.compiled().refuse_inside_kernel();
   std::mutex& mutex = run.compiled().mutex();
   const auto timed = [&] {
     if (!policy.wants_time()) {

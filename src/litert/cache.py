@@ -1,7 +1,8 @@
-"""What is kept on disk between processes: packed weights, GPU programs, facts about models.
+"""What is kept on disk between processes: packed weights, GPU programs, and what was found out.
 
-All of it belongs to one model, library and machine, by hash; here it is found, listed and cleared.
-It can be removed at any time: nothing but time is lost.
+All of it belongs to one model, library and device, by hash. Here it is found, listed and cleared;
+the core writes packed weights, the library GPU programs. It can be removed at any time: nothing but
+time is lost.
 """
 
 from __future__ import annotations
@@ -9,36 +10,32 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from litert.errors import OptionError
 
 WEIGHTS_SUFFIX = ".weights"
 PROGRAMS_PREFIX = "gpu-"
 PROGRAMS_SUFFIX = "_mldrift_program_cache.bin"  # the library's own
+VERDICT_PREFIX = "checked-"
 
 _MIN_AUTO_BYTES = 16 << 20
 
-_PREFIXES = ("weights-", "length-", "digest-", PROGRAMS_PREFIX, "checked-")
-_SUFFIXES = (WEIGHTS_SUFFIX, PROGRAMS_SUFFIX, ".seal", ".lock", ".new", ".tmp")
-
-CachedKind = Literal["weights", "gpu programs"]
+# Of files that are ours.
+_SUFFIXES = (WEIGHTS_SUFFIX, ".bin", ".seal", ".lock", ".new", ".tmp")
+_PREFIXES = ("weights-", "length-", "digest-", PROGRAMS_PREFIX, VERDICT_PREFIX)
 
 
 @dataclass(frozen=True, slots=True)
 class CachedFile:
-    """What is kept of one model. Immutable.
+    """The packed weights or the GPU programs of one model. Immutable.
 
     Attributes:
         path: The file.
-        kind: ``"weights"``, packed for the CPU, or ``"gpu programs"``, compiled, with the weights
-            that they use.
         size_bytes: Its size.
         used_at: When it was used last, in seconds since 1970.
     """
 
     path: Path
-    kind: CachedKind
     size_bytes: int
     used_at: float
 
@@ -86,26 +83,28 @@ def weight_cache_folder(source: str | bytes, setting: str | os.PathLike[str]) ->
     return folder
 
 
-def list_cached(folder: Path | None = None) -> list[CachedFile]:
-    """Return the packed weights and GPU programs that are kept, the last used ones first."""
+def list_weights(folder: Path | None = None) -> list[CachedFile]:
+    """Return the packed weights that are kept, the last used ones first."""
+    return _list("weights-", WEIGHTS_SUFFIX, folder)
+
+
+def list_programs(folder: Path | None = None) -> list[CachedFile]:
+    """Return the GPU programs that are kept, the last used ones first."""
+    return _list(PROGRAMS_PREFIX, PROGRAMS_SUFFIX, folder)
+
+
+def _list(prefix: str, suffix: str, folder: Path | None) -> list[CachedFile]:
     found = []
     for path in _own_files(folder or cache_folder()):
-        kind = _kind_of(path)
-        if kind is None:
+        if not path.name.startswith(prefix) or not path.name.endswith(suffix):
             continue
         try:
-            seal = seal_of(path)
+            seal = path.with_name(path.name.removesuffix(suffix) + ".seal")
             used = seal if seal.exists() else path
-            found.append(CachedFile(path, kind, path.stat().st_size, used.stat().st_mtime))
+            found.append(CachedFile(path, path.stat().st_size, used.stat().st_mtime))
         except OSError:
             continue  # removed by another process meanwhile
-    return sorted(found, key=lambda cached: cached.used_at, reverse=True)
-
-
-def seal_of(path: Path) -> Path:
-    """Return the file beside one that is kept, which tells what that was when it was finished."""
-    name = path.name.removesuffix(WEIGHTS_SUFFIX).removesuffix(PROGRAMS_SUFFIX)
-    return path.with_name(f"{name}.seal")
+    return sorted(found, key=lambda file: file.used_at, reverse=True)
 
 
 def clear_cache(folder: Path | None = None) -> int:
@@ -128,14 +127,8 @@ def clear_cache(folder: Path | None = None) -> int:
     return removed
 
 
-def _kind_of(path: Path) -> CachedKind | None:
-    if path.name.endswith(WEIGHTS_SUFFIX):
-        return "weights"
-    return "gpu programs" if path.name.endswith(PROGRAMS_SUFFIX) else None
-
-
 def _own_files(folder: Path) -> list[Path]:
-    """Return what was written there by this package and its core, and nothing else."""
+    """Return what was written there by us, and nothing else."""
     try:
         files = sorted(folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
@@ -144,7 +137,7 @@ def _own_files(folder: Path) -> list[Path]:
         path
         for path in files
         if path.name.startswith(_PREFIXES)
-        and (not path.suffix or path.name.endswith(_SUFFIXES))
+        and (not path.suffix or path.suffix in _SUFFIXES)
         and path.is_file()
         and not path.is_symlink()
     ]

@@ -45,8 +45,7 @@ BoundRun::BoundRun(std::shared_ptr<CompiledModel> compiled, size_t signature,
   output_shapes_ = compiled_->output_shapes(signature_, /*update_allocation=*/false);
   bind_all(std::move(given));
   const std::vector<Slot>& outputs = this->signature().outputs;
-  // An accelerator's delegate copies from what it is given in the call.
-  may_keep_inputs_ = keeps_inputs_bound() && !compiled_->is_accelerated() &&
+  may_keep_inputs_ = keeps_inputs_bound() && compiled_->keeps_inputs() &&
                      std::none_of(outputs.begin(), outputs.end(),
                                   [](const Slot& output) { return output.input_alias >= 0; });
   collect_buffers();

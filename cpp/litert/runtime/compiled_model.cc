@@ -88,9 +88,17 @@ OptionsHandle make_options(const CompileOptions& options) {
   return created;
 }
 
+// Throws the first failure. All are taken, or the next run would find those that are left.
 void rethrow_failures(const std::vector<std::shared_ptr<CustomKernel>>& kernels) {
+  std::exception_ptr first;
   for (const std::shared_ptr<CustomKernel>& kernel : kernels) {
-    kernel->rethrow_failure();
+    std::exception_ptr failure = kernel->take_failure();
+    if (first == nullptr) {
+      first = std::move(failure);
+    }
+  }
+  if (first != nullptr) {
+    std::rethrow_exception(first);
   }
 }
 
@@ -142,12 +150,16 @@ CompiledModel::CompiledModel(std::shared_ptr<const Model> model, const CompileOp
     : model_(std::move(model)),
       custom_kernels_(options.custom_kernels),
       is_accelerated_(options.accelerators != kLiteRtHwAcceleratorCpu),
+      keeps_inputs_(!is_accelerated_ && !options.has_delegates),
       handle_(std::move(handle)) {
   for (const SignatureSpec& signature : model_->signatures()) {
     std::vector<Shape>& shapes = shapes_.emplace_back();
     for (const Slot& input : signature.inputs) {
       shapes.push_back(input.shape);
     }
+  }
+  for (const std::shared_ptr<CustomKernel>& kernel : custom_kernels_) {
+    kernel->belong_to(this);
   }
   if (model_->facts().has_loops || has_custom_kernels()) {
     // Asked for once per operator, so only where it can stop something.
@@ -162,6 +174,14 @@ bool CompiledModel::must_stop() const {
   return cancelled_.load(std::memory_order_relaxed) ||
          std::any_of(custom_kernels_.begin(), custom_kernels_.end(),
                      [](const auto& kernel) { return kernel->has_failed(); });
+}
+
+void CompiledModel::refuse_inside_kernel() const {
+  if (has_custom_kernels() && CustomKernel::is_inside(this)) {
+    throw StatusError(kRuntimeFailure,
+                      "a custom operator's kernel uses the model that it computes for, which "
+                      "would wait for itself");
+  }
 }
 
 LiteRtCompiledModel CompiledModel::handle() const {

@@ -29,6 +29,8 @@ struct CompileOptions {
   std::vector<AcceleratorOptions> accelerator_options = {};
   // Kernels of operators that the library does not have; each of one compiled model alone.
   std::vector<std::shared_ptr<CustomKernel>> custom_kernels = {};
+  // Whether the environment has external delegates, which come before XNNPACK.
+  bool has_delegates = false;
   int num_threads = 1;
   bool use_xnnpack = true;
   bool enable_profiling = false;
@@ -67,6 +69,9 @@ class CompiledModel {
   CompiledModel& operator=(const CompiledModel&) = delete;
 
   [[nodiscard]] std::mutex& mutex() { return mutex_; }
+  // To be called before waiting for the mutex. Throws StatusError where this thread has it: inside
+  // a custom kernel of this model.
+  void refuse_inside_kernel() const;
   [[nodiscard]] const Model& model() const { return *model_; }
   // To compile it once more.
   [[nodiscard]] const std::shared_ptr<const Model>& shared_model() const { return model_; }
@@ -76,6 +81,8 @@ class CompiledModel {
 
   // Whether an accelerator may run some of it.
   [[nodiscard]] bool is_accelerated() const { return is_accelerated_; }
+  // Whether inputs may stay bound between runs; what others compute may need to see them anew.
+  [[nodiscard]] bool keeps_inputs() const { return keeps_inputs_; }
   // What the library said while it compiled for an accelerator, which no call tells; lines.
   [[nodiscard]] const std::string& log() const { return log_; }
 
@@ -123,6 +130,7 @@ class CompiledModel {
   std::vector<std::shared_ptr<CustomKernel>> custom_kernels_;  // called until the handle is gone
   OptionsHandle options_;  // with custom kernels: the library points to the names in there
   bool is_accelerated_;
+  bool keeps_inputs_;
   std::string log_;
   std::mutex mutex_;
   CompiledModelHandle handle_;

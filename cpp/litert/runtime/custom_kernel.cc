@@ -6,12 +6,36 @@
 #include "litert/runtime/status.h"
 
 namespace litert_native::runtime {
+namespace {
+
+// The kernels that this thread is inside of: one may run a model that has its own.
+struct ActiveKernel {
+  const void* owner;
+  const ActiveKernel* outer;
+};
+
+thread_local const ActiveKernel* innermost = nullptr;
+
+// Enters a kernel, and leaves it.
+class Entered {
+ public:
+  explicit Entered(const void* owner) : active_{owner, innermost} { innermost = &active_; }
+  ~Entered() { innermost = active_.outer; }
+  Entered(const Entered&) = delete;
+  Entered& operator=(const Entered&) = delete;
+
+ private:
+  ActiveKernel active_;
+};
+
+}  // namespace
 
 // No exception may pass through the library, whose frames do not know them.
 template <typename Work>
 LiteRtStatus CustomKernel::guarded(void* self, Work work) noexcept {
   CustomKernel& kernel = *static_cast<CustomKernel*>(self);
   try {
+    const Entered entered(kernel.owner_);
     work(kernel);
     return kLiteRtStatusOk;
   } catch (...) {
@@ -58,16 +82,19 @@ void CustomKernel::add_to(LiteRtOptions options) {
         "add the kernel of the custom operator '" + name_ + "'");
 }
 
-void CustomKernel::rethrow_failure() {
-  std::exception_ptr failure;
-  {
-    const std::lock_guard lock(mutex_);
-    failure = std::exchange(failure_, nullptr);
-    has_failed_.store(false, std::memory_order_release);
+std::exception_ptr CustomKernel::take_failure() {
+  const std::lock_guard lock(mutex_);
+  has_failed_.store(false, std::memory_order_release);
+  return std::exchange(failure_, nullptr);
+}
+
+bool CustomKernel::is_inside(const void* owner) {
+  for (const ActiveKernel* active = innermost; active != nullptr; active = active->outer) {
+    if (active->owner == owner) {
+      return true;
+    }
   }
-  if (failure != nullptr) {
-    std::rethrow_exception(failure);
-  }
+  return false;
 }
 
 }  // namespace litert_native::runtime

@@ -35,8 +35,13 @@ class CustomKernel {
   void add_to(LiteRtOptions options);
 
   [[nodiscard]] bool has_failed() const { return has_failed_.load(std::memory_order_acquire); }
-  // Throws what the kernel has thrown since the last call, if it has.
-  void rethrow_failure();
+  // Returns what the kernel has thrown first since the last call; null if it has not.
+  [[nodiscard]] std::exception_ptr take_failure();
+
+  // Says whose kernel this is: any address.
+  void belong_to(const void* owner) { owner_ = owner; }
+  // Whether this thread is inside a kernel of `owner`.
+  [[nodiscard]] static bool is_inside(const void* owner);
 
  protected:
   // Once a node; `options` is what the file stores for it.
@@ -54,6 +59,7 @@ class CustomKernel {
   static LiteRtStatus guarded(void* self, Work work) noexcept;
 
   std::string name_;
+  const void* owner_ = nullptr;
   std::atomic<bool> has_failed_ = false;
   std::mutex mutex_;
   std::exception_ptr failure_;  // the first one; guarded by mutex_

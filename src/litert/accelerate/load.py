@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from litert.accelerate.compile_log import Taken, failures, read_gpu_log, read_npu_log
-from litert.accelerate.names import AcceleratorName, check_name
+from litert.accelerate.names import AcceleratorName
 from litert.accelerate.program_cache import program_cache
 from litert.accelerate.request import AcceleratorRequest
 from litert.accelerate.target import Target, gpu_target, npu_target
@@ -28,8 +27,6 @@ from litert.model_file import as_buffer, read_model
 from litert.options import CpuOptions
 from litert.unrunnable import NPU_OPERATORS, compiled_for, explain_unrunnable
 
-_log = logging.getLogger("litert")
-
 
 @dataclass(frozen=True, slots=True)
 class Opened:
@@ -48,37 +45,8 @@ class Opened:
     reasons: tuple[str, ...]
 
 
-def open_as_requested(
-    source: str | bytes,
-    request: AcceleratorRequest,
-    cpu: CpuOptions,
-    release_gil: bool | None,
-) -> Opened:
-    """Open a model on the first accelerator of a request that takes it, or the fastest.
-
-    Raises:
-        AcceleratorError: None of them can, and the CPU is not among them.
-        LiteRTError: The model is at fault.
-    """
-    loader = _Loader(source, request, cpu, release_gil)
-    if request.is_auto:
-        return loader.open_fastest()
-    reasons: list[str] = []
-    for name in request.order:
-        if name == "cpu":
-            return Opened(None, None, None, tuple(reasons))
-        try:
-            return replace(loader.open_on(name), reasons=tuple(reasons))
-        except AcceleratorError as err:
-            if request.is_required:
-                raise
-            _log.warning("%s", err)
-            reasons.append(str(err))
-    raise AcceleratorError("; ".join(reasons))
-
-
-class _Loader:
-    """Opens one model in several ways."""
+class Loader:
+    """Opens one model on one accelerator or another. One thread at a time."""
 
     def __init__(
         self,
@@ -106,89 +74,40 @@ class _Loader:
         with self._target(name) as target:
             model = self._compile(target)
         try:
-            taken = self._taken(target, model.compile_log())
+            taken = self._taken(target, model)
             self._check(target, model)
         except BaseException:
             model.close()
             raise
         return Opened(model, target, taken, ())
 
-    def open_fastest(self) -> Opened:
-        """Open the model where it runs fastest, which is measured once and remembered."""
-        if self._compiled_for is not None:
-            return self.open_on("npu")
-        here, missing = self._available()
-        if not here:
-            return Opened(None, None, None, missing)
-        cpu = (self._cpu.threads, self._cpu.kernels, self._cpu.xnnpack_bits)
-        verdict = self._verdict_name("auto", self._request, cpu, here)
-        known = read_verdict(verdict) or {}
-        names = [name for name, _ in here]
-        if not isinstance(known.get("reasons"), list) or known.get("accelerator") not in (
-            "cpu",
-            *names,
-        ):
-            return self._measure(verdict, names, missing)
-        reasons = tuple(map(str, known["reasons"]))
-        chosen = known.get("accelerator")
-        if chosen == "cpu":
-            return Opened(None, None, None, reasons)
-        try:
-            return replace(self.open_on(check_name(chosen)), reasons=reasons)
-        except AcceleratorError as err:
-            _log.warning("no longer as it was measured: %s", err)
-            return self._measure(verdict, names, missing)
+    @property
+    def is_compiled(self) -> bool:
+        """Whether the model is compiled for an NPU ahead of time."""
+        return self._compiled_for is not None
 
-    def _available(self) -> tuple[list[tuple[AcceleratorName, tuple[str, ...]]], tuple[str, ...]]:
-        """Return the accelerators that are here with their devices, and why others are not."""
-        here: list[tuple[AcceleratorName, tuple[str, ...]]] = []
-        missing = []
-        for name in self._request.order:
-            if name != "cpu":
-                try:
-                    here.append((name, self._find(name, []).devices))
-                except AcceleratorError as err:
-                    missing.append(str(err))
-        return here, tuple(missing)
+    def devices_of(self, name: AcceleratorName) -> tuple[str, ...]:
+        """Return the devices of an accelerator.
 
-    def _measure(
-        self, verdict: str, names: list[AcceleratorName], missing: tuple[str, ...]
-    ) -> Opened:
-        """Time the model on the CPU and on what takes it; remember the fastest."""
-        try:
-            seconds = {"cpu": self._cpu_run_s()}
-        except LiteRTError as err:
-            # Perhaps one for the reference backend; what opens models for the CPU knows.
-            return Opened(None, None, None, (f"not measured: {err}", *missing))
-        fastest: Opened | None = None
-        refused = []
-        for name in names:
-            try:
-                candidate, took = self._open_and_time(name)
-            except AcceleratorError as err:
-                refused.append(str(err))
-                continue
-            slower = candidate if took >= min(seconds.values()) else fastest
-            seconds[name] = took
-            if slower is not None and slower.model is not None:
-                slower.model.close()
-            fastest = fastest if slower is candidate else candidate
-        times = ", ".join(f"{name} {1000 * took:.3g} ms" for name, took in seconds.items())
-        reasons = (f"measured, a run: {times}", *refused, *missing)
-        chosen = "cpu" if fastest is None or fastest.target is None else fastest.target.name
-        write_verdict(verdict, {"accelerator": chosen, "reasons": reasons})
-        if fastest is None:
-            return Opened(None, None, None, reasons)
-        return replace(fastest, reasons=reasons)
+        Raises:
+            AcceleratorError: It is not here.
+        """
+        return self._find(name, []).devices
 
-    def _cpu_run_s(self) -> float:
+    def cpu_run_s(self) -> float:
+        """Return how long a run of the model takes on the CPU.
+
+        Raises:
+            LiteRTError: It does not run there natively.
+        """
         reference = NativeModel.open(self._source, self._cpu, self._release_gil)
         try:
             return median_run_s(reference)
         finally:
             reference.close()
 
-    def _open_and_time(self, name: AcceleratorName) -> tuple[Opened, float]:
+    def open_and_time(self, name: AcceleratorName) -> tuple[Opened, float]:
+        """Do what ``open_on`` does, and return how long a run takes there, too."""
         opened = self.open_on(name)
         assert opened.model is not None
         assert opened.target is not None
@@ -213,7 +132,7 @@ class _Loader:
         if name != "gpu":
             yield found
             return
-        key = self._verdict_name("gpu", found.options, found.devices).removeprefix(PREFIX)
+        key = self.verdict_name("gpu", found.options, found.devices).removeprefix(PREFIX)
         with program_cache(self._request.gpu.cache_dir, key) as lines:
             yield self._find(name, lines)
 
@@ -226,7 +145,7 @@ class _Loader:
             # The library does not say which operators it was; with the CPU beside, it does.
             with_cpu = self._open(target)
             try:
-                taken = self._taken(target, with_cpu.compile_log())
+                taken = self._taken(target, with_cpu)
             finally:
                 with_cpu.close()
             raise AcceleratorError(
@@ -263,7 +182,7 @@ class _Loader:
         with as_buffer(self._source) as data:
             return explain_unrunnable(data) or f"status {err.status}"
 
-    def _taken(self, target: Target, log: str) -> Taken:
+    def _taken(self, target: Target, model: NativeModel) -> Taken:
         if self._compiled_for is not None:
             with as_buffer(self._source) as data:
                 operators = [
@@ -271,12 +190,15 @@ class _Loader:
                 ]
             num_parts = sum(operator.code.custom_code in NPU_OPERATORS for operator in operators)
             return Taken(num_parts, len(operators), num_parts)
+        log = model.compile_log()
         taken = read_gpu_log(log) if target.name == "gpu" else read_npu_log(log)
         if taken.num_operators == 0:
-            said = failures(log.splitlines())
+            said = taken.reasons or tuple(failures(log.splitlines())[:3])
+            if not said and not model.registered_accelerators & target.bit:
+                said = (f"its library does not load from {target.gpu_folder}",)
             raise AcceleratorError(
                 f"accelerator {target.name!r}: it takes none of the model's operators"
-                f"{_because(taken.reasons or said[:3])}",
+                f"{_because(said)}",
                 library_log=log.splitlines(),
             )
         return taken
@@ -284,7 +206,7 @@ class _Loader:
     def _check(self, target: Target, model: NativeModel) -> None:
         """Compare with the CPU, which the library does not do: some answer Ok with garbage."""
         options = self._request.gpu.lines() if target.name == "gpu" else target.options
-        verdict = self._verdict_name(
+        verdict = self.verdict_name(
             "same", target.hardware, options, target.devices, target.folders
         )
         is_known = (read_verdict(verdict) or {}).get("is_same") is True
@@ -313,7 +235,8 @@ class _Loader:
         except LiteRTError as err:
             raise _failed(target, problem, err) from err
 
-    def _verdict_name(self, *parts: object) -> str:
+    def verdict_name(self, *parts: object) -> str:
+        """Return the name of a verdict on the model that depends on ``parts``."""
         return verdict_name(self._content_hash, *parts)
 
 

@@ -3,7 +3,7 @@
 The library trusts the name that it is given and the bytes that it finds: another model under the
 same name is answered with the first one's results. So the name is a hash of all that the content
 depends on, a seal beside the file tells what it was when it was finished, and one process at a time
-writes.
+uses it for compiling.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from litert.cache import PROGRAMS_PREFIX, PROGRAMS_SUFFIX, cache_folder, list_cached, seal_of
+from litert.cache import PROGRAMS_PREFIX, PROGRAMS_SUFFIX, cache_folder
 from litert.errors import OptionError
-from litert.options import CacheSetting
+from litert.options import CacheSetting, check_cache_setting
 
 _MAX_BYTES = 2 << 30
 _MIN_FREE_BYTES = 1 << 20
@@ -35,21 +35,21 @@ def program_cache(setting: CacheSetting, key: str) -> Iterator[list[str]]:
         key: A hash of all that the programs depend on.
 
     Yields:
-        What the library is told: nothing where there is no cache, or another process writes this
-        file now.
+        What the library is told: nothing where there is no cache, another process uses this file
+        now, or it cannot be written.
 
     Raises:
         OptionError: The folder that was asked for cannot be used.
     """
     folder = _folder(setting)
-    if folder is None:
+    name = f"{PROGRAMS_PREFIX}{key}"
+    lock = None if folder is None else _lock(folder / f"{name}.lock")
+    if folder is None or lock is None:
         yield []
         return
-    name = f"{PROGRAMS_PREFIX}{key}"
-    file = folder / f"{name}{PROGRAMS_SUFFIX}"
-    seal = seal_of(file)
-    with _locked(folder / f"{name}.lock") as is_ours:
-        if not is_ours or not _is_fit(file, seal):
+    try:
+        file, seal = folder / f"{name}{PROGRAMS_SUFFIX}", folder / f"{name}.seal"
+        if not _is_ready(file, seal):
             yield []
             return
         yield [
@@ -58,25 +58,6 @@ def program_cache(setting: CacheSetting, key: str) -> Iterator[list[str]]:
             "serialize_program_cache = true",
         ]
         _finish(folder, file, seal)
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[bool]:
-    """Take a lock if nobody has it; yields whether it was taken."""
-    try:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as err:
-        _log.info("%s: no GPU programs are kept: %s", path.parent, err)
-        yield False
-        return
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            is_ours = False
-        else:
-            is_ours = True
-        yield is_ours
     finally:
         os.close(lock)
 
@@ -84,32 +65,53 @@ def _locked(path: Path) -> Iterator[bool]:
 def _folder(setting: CacheSetting) -> Path | None:
     if setting is None:
         return None
-    folder = cache_folder() if setting == "auto" else Path(setting).absolute()
     try:
-        if any(mark in '"\n' or "\ud800" <= mark <= "\udfff" for mark in str(folder)):
-            raise OSError(
-                f"{str(folder)!r} holds a quote, a newline or bytes that are no UTF-8, which the "
-                "library cannot be told"
-            )
+        folder = cache_folder() if setting == "auto" else Path(setting)
+        folder = Path(os.path.abspath(folder))
+        # The user's folder may be one that the library cannot be told, too.
+        check_cache_setting("cache_dir", folder)
+        str(folder).encode()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(f"{str(folder)!r} cannot be written")
+    except UnicodeEncodeError:
+        problem = f"cache_dir: the path must be UTF-8, got {str(folder)!r}"
+    except OptionError as err:
+        problem = str(err)
+    except OSError as err:
+        problem = f"cache_dir: {err}; pass another folder or None"
+    else:
         return folder
-    except OSError as err:
-        if setting != "auto":
-            raise OptionError(f"cache_dir: {err}") from err
-        _log.info("%s: no GPU programs are kept: %s", folder, err)
-        return None
+    if setting != "auto":
+        raise OptionError(problem)
+    _log.info("no GPU programs are kept: %s", problem)
+    return None
 
 
-def _is_fit(file: Path, seal: Path) -> bool:
-    """Whether the library may be given the file's name: the file is sealed, or it is gone."""
-    if _is_sealed(file, seal):
-        return True
+def _lock(path: Path) -> int | None:
+    """Return a descriptor that holds the lock; None where it is held, or cannot be made."""
     try:
-        file.unlink(missing_ok=True)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as err:  # a full disk, for one
+        _log.info("no GPU programs are kept: %s", err)
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        return None
+    return lock
+
+
+def _is_ready(file: Path, seal: Path) -> bool:
+    """Leave a file that can be trusted, or none; False where that cannot be."""
+    try:
+        if _is_sealed(file, seal):
+            os.utime(seal)  # when it was used last
+        else:
+            file.unlink(missing_ok=True)
     except OSError as err:
-        _log.info("%s: cannot be used and not be removed: %s", file, err)
+        _log.info("no GPU programs are kept: %s", err)
         return False
     return True
 
@@ -136,24 +138,26 @@ def _finish(folder: Path, file: Path, seal: Path) -> None:
             file.unlink(missing_ok=True)
         if file.exists() and not _is_sealed(file, seal):
             seal.write_text(f"{_identity(file)} {_digest(file)}")
-        if file.exists():
-            os.utime(seal)  # when it was used last
         _bound(folder, file)
     except OSError as err:
-        _log.info("%s: no GPU programs are kept: %s", folder, err)
+        _log.info("no GPU programs are kept: %s", err)
 
 
 def _bound(folder: Path, kept: Path) -> None:
     """Remove the files that were used least recently until all are small enough together."""
-    files = [one for one in list_cached(folder) if one.kind == "gpu programs"]
-    total = sum(one.size_bytes for one in files)
-    for one in reversed(files):
+    found = []
+    for path in folder.glob(f"{PROGRAMS_PREFIX}*{PROGRAMS_SUFFIX}"):
+        seal = path.with_name(path.name.removesuffix(PROGRAMS_SUFFIX) + ".seal")
+        used = seal if seal.exists() else path
+        found.append((used.stat().st_mtime, path.stat().st_size, path, seal))
+    total = sum(size for _, size, _, _ in found)
+    for _, size, path, seal in sorted(found):
         if total <= _MAX_BYTES:
             return
-        if one.path != kept:
-            total -= one.size_bytes
-            one.path.unlink(missing_ok=True)
-            seal_of(one.path).unlink(missing_ok=True)
+        if path != kept:
+            total -= size
+            path.unlink(missing_ok=True)
+            seal.unlink(missing_ok=True)
 
 
 def _identity(file: Path) -> str:
@@ -162,7 +166,8 @@ def _identity(file: Path) -> str:
 
 
 def _digest(file: Path) -> str:
-    digest = hashlib.blake2b(digest_size=16)
+    # With the name, so that a file and its seal are worth nothing under another model's.
+    digest = hashlib.blake2b(file.name.encode("utf-8", "surrogateescape"), digest_size=16)
     with file.open("rb") as opened:
         while piece := opened.read(1 << 20):
             digest.update(piece)

@@ -15,11 +15,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from litert.cache import cache_folder
+from litert.cache import VERDICT_PREFIX, cache_folder
 from litert.cpu import cpu_model
 from litert.library import library_info
 
-PREFIX = "checked-"
+PREFIX = VERDICT_PREFIX
 
 _FORMAT = 1
 _MAX_BYTES = 65536

@@ -96,7 +96,8 @@ def open_model_on(
             asked for.
         LiteRTError: The one that says why the model cannot be opened.
     """
-    from litert.accelerate.load import Opened, open_as_requested
+    from litert.accelerate.choice import open_as_requested
+    from litert.accelerate.load import Opened
 
     wanted, chosen_by = chosen_backend(backend)
     if wanted == "reference" or NativeModel is None:

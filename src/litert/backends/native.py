@@ -285,6 +285,11 @@ class NativeModel:
         delegates = () if self._plugins is None else self._plugins.delegates
         return [os.path.basename(os.fspath(delegate.library)) for delegate in delegates]
 
+    @property
+    def registered_accelerators(self) -> int:
+        """What the library has found to run models on, as the bits of LiteRtHwAccelerators."""
+        return self._compiled.registered_accelerators()
+
     def compile_log(self) -> str:
         """Return what the library said while it compiled for an accelerator; may be empty."""
         return self._compiled.log

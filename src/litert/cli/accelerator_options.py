@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -13,6 +14,7 @@ from litert.cli.output import printable
 if TYPE_CHECKING:
     from litert.model import Model
 
+_MAX_COLUMNS = 66
 _ON_THE_CPU = "cpu"  # the default, of which nothing has to be said
 
 
@@ -53,7 +55,8 @@ def placement_lines(args: argparse.Namespace, model: Model) -> list[tuple[str, s
     """Return rows of a listing: where the operators are, if an accelerator was asked for."""
     if not is_accelerator_asked_for(args) or model.backend != "native":
         return []
-    lines = [printable(line) for line in model.placement.lines()]
+    told = (printable(line) for line in model.placement.lines())
+    lines = [part for line in told for part in textwrap.wrap(line, _MAX_COLUMNS)]
     return [("placement" if place == 0 else "", line) for place, line in enumerate(lines)]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from litert.cache import CachedFile, cache_folder, clear_cache, list_cached
+from litert.cache import CachedFile, cache_folder, clear_cache, list_programs, list_weights
 from litert.cli.output import aligned, count, printable, show, size
 from litert.errors import OptionError
 
@@ -22,8 +22,9 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "cache",
         help="list or clear the packed weights and GPU programs kept on disk",
-        description="List or clear what is kept on disk so that models load quickly. Nothing but "
-        "time is lost with it.",
+        description="List or clear what is kept on disk so that models load quickly: packed "
+        "weights and GPU programs. Which accelerator runs a model fastest is kept there too, and "
+        "cleared with them. Nothing but time is lost.",
     )
     parser.add_argument("action", choices=("list", "clear"), help="what to do")
     parser.add_argument(
@@ -41,11 +42,11 @@ def run(args: argparse.Namespace) -> int:
     """
     folder: Path = args.folder or cache_folder()
     if args.action == "list":
-        found = list_cached(folder)
+        weights, programs = list_weights(folder), list_programs(folder)
         if args.json:
-            print(json.dumps(_as_json(folder, found), indent=2))
+            print(json.dumps(_as_json(folder, weights, programs), indent=2))
         else:
-            show(_as_text(folder, found))
+            show(_as_text(folder, weights, programs))
         return 0
     try:
         removed = clear_cache(folder)
@@ -58,34 +59,39 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _as_text(folder: Path, found: Sequence[CachedFile]) -> Iterator[str]:
-    total = size(sum(cached.size_bytes for cached in found))
-    yield f"{printable(str(folder))}  {count(len(found), 'file')}, {total}"
+def _as_text(
+    folder: Path, weights: Sequence[CachedFile], programs: Sequence[CachedFile]
+) -> Iterator[str]:
+    on_gpu = f" and {len(programs)} on the GPU" if programs else ""
+    total = size(_total(weights, programs))
+    yield f"{printable(str(folder))}  {count(len(weights), 'model')}{on_gpu}, {total}"
     rows = [
         (
             "",
-            cached.kind,
-            size(cached.size_bytes),
-            time.strftime("%Y-%m-%d %H:%M", time.localtime(cached.used_at)),
-            printable(cached.path.name),
+            size(file.size_bytes),
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(file.used_at)),
+            printable(file.path.name),
         )
-        for cached in found
+        for file in (*weights, *programs)
     ]
     if rows:
-        yield from aligned([("", "kind", "size", "last used", "file"), *rows], right=(2,))
+        yield from aligned([("", "size", "last used", "file"), *rows], right=(1,))
 
 
-def _as_json(folder: Path, found: Sequence[CachedFile]) -> dict[str, object]:
+def _as_json(
+    folder: Path, weights: Sequence[CachedFile], programs: Sequence[CachedFile]
+) -> dict[str, object]:
     return {
         "folder": str(folder),
-        "size_bytes": sum(cached.size_bytes for cached in found),
-        "files": [
-            {
-                "path": str(cached.path),
-                "kind": cached.kind,
-                "size_bytes": cached.size_bytes,
-                "used_at": cached.used_at,
-            }
-            for cached in found
-        ],
+        "size_bytes": _total(weights, programs),
+        "weights": [_described(file) for file in weights],
+        "gpu_programs": [_described(file) for file in programs],
     }
+
+
+def _described(file: CachedFile) -> dict[str, object]:
+    return {"path": str(file.path), "size_bytes": file.size_bytes, "used_at": file.used_at}
+
+
+def _total(weights: Sequence[CachedFile], programs: Sequence[CachedFile]) -> int:
+    return sum(file.size_bytes for file in (*weights, *programs))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .builder import RELU, Graph, Model, Op, Type, normal, schema
+from .builder import RELU, Graph, Model, Op, Type, integers, normal, quantization, schema
 
 
 def large_conv() -> Model:
@@ -41,6 +41,26 @@ def conv_between_lrn() -> Model:
         schema.LocalResponseNormalizationOptionsT(radius=2, bias=1.0, alpha=0.5, beta=0.5),
     )
     graph.serve({"x": x}, {"y": _convolution(graph, normalized, 8, 8)})
+    return model
+
+
+def int8_weights() -> Model:
+    """A dense layer of int8 weights in float, after a mean: it does not compile for GPUs."""
+    model = Model()
+    graph = model.graph()
+    x = graph.tensor("x", [1, 4, 4, 8])
+    mean = graph.op1(
+        Op.MEAN,
+        [x, graph.const("axes", np.int32([1, 2]))],
+        graph.tensor("mean", [1, 8]),
+        schema.ReducerOptionsT(keepDims=False),
+    )
+    packed = graph.const("w8", integers(-127, 127, 5, 8), quantization(np.full(5, 0.01)))
+    weights = graph.op1(
+        Op.DEQUANTIZE, [packed], graph.tensor("w", [5, 8]), schema.DequantizeOptionsT(), version=2
+    )
+    y = graph.dense([mean, weights, graph.const("b", normal(5))], graph.tensor("y", [1, 5]))
+    graph.serve({"x": x}, {"y": y})
     return model
 
 

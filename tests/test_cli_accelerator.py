@@ -1,0 +1,101 @@
+"""``--accelerator`` and ``--strict`` of ``run`` and ``benchmark``, and ``run --profile``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from litert.cli.main import main
+
+
+def fail(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """Return the one line that a failing command prints."""
+    assert main(list(map(str, arguments))) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    return captured.err
+
+
+@pytest.mark.parametrize("command", ["run", "benchmark"])
+def test_placement_is_shown(
+    capsys: pytest.CaptureFixture[str], data: Path, software_gpu: Path, command: str
+) -> None:
+    quick = ["--runs", "3", "--warmup", "1"] if command == "benchmark" else []
+
+    assert (
+        main([command, str(data / "conv.tflite"), "--accelerator", "gpu", "--strict", *quick]) == 0
+    )
+
+    assert "gpu (WebGPU): 3 operators, 100%" in capsys.readouterr().out
+
+
+def test_order_that_falls_back_says_why(
+    capsys: pytest.CaptureFixture[str], data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VK_DRIVER_FILES", "/no/driver.json")
+
+    assert main(["run", str(data / "conv.tflite"), "--accelerator", "gpu,cpu"]) == 0
+
+    out = capsys.readouterr().out
+    assert "placement  cpu (XNNPACK): 3 operators, 100%" in out
+    assert "no Vulkan device" in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_json_has_the_placement(
+    capsys: pytest.CaptureFixture[str], data: Path, software_gpu: Path
+) -> None:
+    assert main(["run", str(data / "mlp.tflite"), "--accelerator", "gpu", "--json"]) == 0
+
+    placement = json.loads(capsys.readouterr().out)["placement"]
+    assert placement["accelerator"] == "gpu"
+    assert placement["is_fully_accelerated"] is True
+
+
+def test_nothing_is_said_of_the_default(capsys: pytest.CaptureFixture[str], data: Path) -> None:
+    assert main(["run", str(data / "mlp.tflite")]) == 0
+
+    assert "placement" not in capsys.readouterr().out
+
+
+def test_unknown_name_is_told(capsys: pytest.CaptureFixture[str], data: Path) -> None:
+    told = fail(capsys, "run", data / "mlp.tflite", "--accelerator", "coreml")
+
+    assert "Core ML is for macOS and iOS only" in told
+
+
+def test_missing_accelerator_is_told(
+    capsys: pytest.CaptureFixture[str], data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VK_DRIVER_FILES", "/no/driver.json")
+
+    told = fail(capsys, "benchmark", data / "mlp.tflite", "--accelerator", "gpu")
+
+    assert "accelerator 'gpu' is not available: no Vulkan device" in told
+
+
+def test_profile_on_an_accelerator_is_refused(
+    capsys: pytest.CaptureFixture[str], data: Path, software_gpu: Path
+) -> None:
+    told = fail(capsys, "run", data / "conv.tflite", "--accelerator", "gpu", "--profile")
+
+    assert "open the model with accelerator='cpu'" in told
+
+
+def test_compared_files_run_on_the_cpu(capsys: pytest.CaptureFixture[str], data: Path) -> None:
+    path = data / "mlp.tflite"
+
+    told = fail(capsys, "benchmark", "--compare", path, path, "--accelerator", "auto")
+
+    assert "--accelerator: has no meaning for files that are compared" in told
+
+
+def test_language_models_run_on_the_cpu(capsys: pytest.CaptureFixture[str]) -> None:
+    from litert.samples import speller_model_path
+
+    told = fail(capsys, "benchmark", speller_model_path(), "--accelerator", "gpu")
+
+    assert "--accelerator: has no meaning here" in told
