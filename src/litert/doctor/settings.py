@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from pathlib import Path
 
-from litert.cache import cache_folder, list_cached
+from litert.cache import cache_folder, list_programs, list_weights
 from litert.doctor.finding import Finding
 
 _VARIABLES = (
@@ -32,17 +31,16 @@ def examine_variables() -> list[Finding]:
 def examine_cache() -> list[Finding]:
     """Tell where packed weights and GPU programs are kept and how much of them."""
     folder = cache_folder()
-    found = list_cached(folder)
+    found = {"weights": list_weights(folder), "GPU programs": list_programs(folder)}
+    parts = [
+        f"{what} of {'1 model' if len(files) == 1 else f'{len(files)} models'}"
+        for what, files in found.items()
+        if files
+    ]
     kept = "nothing"
-    if found:
-        size_mb = sum(one.size_bytes for one in found) / 1e6
-        kinds: Counter[str] = Counter(one.kind for one in found)
-        models = [
-            f"{name} of {kinds[kind]} {'model' if kinds[kind] == 1 else 'models'}"
-            for kind, name in (("weights", "weights"), ("gpu programs", "GPU programs"))
-            if kind in kinds
-        ]
-        kept = f"{', '.join(models)}, {size_mb:,.1f} MB (litert-native cache list)"
+    if parts:
+        size_mb = sum(one.size_bytes for files in found.values() for one in files) / 1e6
+        kept = f"{', '.join(parts)}, {size_mb:,.1f} MB (litert-native cache list)"
     return [
         Finding("cache", "folder", str(folder), _judge_cache_folder(folder)),
         Finding("cache", "kept", kept),
