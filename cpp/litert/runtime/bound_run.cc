@@ -1,6 +1,7 @@
 #include "litert/runtime/bound_run.h"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -21,16 +22,6 @@ LiteRtRankedTensorType tensor_type(const Slot& slot, const Shape& shape) {
   type.layout.rank = static_cast<unsigned>(shape.size()) & 0x7FU;
   std::copy(shape.begin(), shape.end(), type.layout.dimensions);
   return type;
-}
-
-// Makes a call in which a device's library prints what goes wrong, also of what ends Ok.
-template <typename Call>
-LiteRtStatus call_quietly(Call call, std::string& said) {
-  const ForkGuard guard;
-  const StderrCapture capture;
-  const LiteRtStatus status = call();
-  said = capture.text();
-  return status;
 }
 
 }  // namespace
@@ -97,24 +88,46 @@ BoundRun::~BoundRun() { compiled_->forget_bound(this); }
 void BoundRun::run() {
   if (compiled_->bound() != this) {
     compiled_->apply_shapes(signature_, input_shapes_);
+    if (compiled_->is_accelerated()) {  // asked here, where it costs the CPU's runs nothing
+      run_on_accelerator();
+      return;
+    }
   }
   compiled_->clear_cancel();
   const bool keep = may_keep_inputs_ && compiled_->bound() == this;
   LiteRtCompiledModel const handle = compiled_->handle();
-  const auto call = [&] {
-    return without_exceptions([&] {
-      return api_.run_compiled_model(handle, signature_, input_buffers_.size(),
-                                     keep ? kept_inputs_.data() : input_buffers_.data(),
-                                     output_buffers_.size(), output_buffers_.data());
-    });
-  };
-  std::string said;
-  // A custom kernel may wait for what a forking thread has.
-  const bool is_quiet = compiled_->is_accelerated() && !compiled_->has_custom_kernels();
-  const LiteRtStatus status = is_quiet ? call_quietly(call, said) : call();
+  const LiteRtStatus status = without_exceptions([&] {
+    return api_.run_compiled_model(handle, signature_, input_buffers_.size(),
+                                   keep ? kept_inputs_.data() : input_buffers_.data(),
+                                   output_buffers_.size(), output_buffers_.data());
+  });
   compiled_->set_bound(status == kLiteRtStatusOk ? this : nullptr);
   if (status != kLiteRtStatusOk) {
-    compiled_->check_run(status, "run the model", said);
+    compiled_->check_run(status, "run the model");
+  }
+  if (!is_checked_) {
+    check_outputs();
+  }
+}
+
+// A device's library prints what goes wrong, also in runs that end Ok. Delegates copy from what
+// they are given in the call, so nothing stays bound.
+void BoundRun::run_on_accelerator() {
+  compiled_->clear_cancel();
+  compiled_->set_bound(nullptr);
+  LiteRtCompiledModel const handle = compiled_->handle();
+  std::optional<ForkGuard> guard;
+  std::optional<StderrCapture> capture;
+  if (!compiled_->has_custom_kernels()) {  // a kernel may wait for what the forking thread has
+    guard.emplace();
+    capture.emplace();
+  }
+  const LiteRtStatus status = without_exceptions([&] {
+    return api_.run_compiled_model(handle, signature_, input_buffers_.size(), input_buffers_.data(),
+                                   output_buffers_.size(), output_buffers_.data());
+  });
+  if (status != kLiteRtStatusOk) {
+    compiled_->check_run(status, "run the model", capture ? capture->text() : std::string());
   }
   if (!is_checked_) {
     check_outputs();

@@ -52,6 +52,7 @@ class BoundRun {
                                     std::shared_ptr<TensorMemory> memory);
   void bind_all(GivenMemory given);
   void collect_buffers();
+  void run_on_accelerator();
   void check_outputs();
 
   std::shared_ptr<CompiledModel> compiled_;
