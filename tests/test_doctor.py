@@ -312,6 +312,9 @@ def test_doctor_tells_the_size_of_the_cache(monkeypatch, tmp_path):
     full = {finding.name: finding.value for finding in litert.doctor.settings.examine_cache()}
     assert empty == {"folder": str(tmp_path / "cache"), "kept": "nothing"}
     assert full["kept"].startswith("weights of 2 models, 1.4 MB")
+    (tmp_path / "cache" / "gpu-0_mldrift_program_cache.bin").write_bytes(bytes(600_000))
+    both = {finding.name: finding.value for finding in litert.doctor.settings.examine_cache()}
+    assert both["kept"].startswith("weights of 2 models, GPU programs of 1 model, 2.0 MB")
 
 
 def test_doctor_judges_a_cache_folder_that_is_none(monkeypatch, tmp_path):

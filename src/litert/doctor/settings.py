@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from litert.cache import cache_folder, list_weights
+from litert.cache import cache_folder, list_programs, list_weights
 from litert.doctor.finding import Finding
 
 _VARIABLES = (
@@ -29,14 +29,18 @@ def examine_variables() -> list[Finding]:
 
 
 def examine_cache() -> list[Finding]:
-    """Tell where packed weights are kept and how much of them."""
+    """Tell where packed weights and GPU programs are kept and how much of them."""
     folder = cache_folder()
-    weights = list_weights(folder)
+    found = {"weights": list_weights(folder), "GPU programs": list_programs(folder)}
+    parts = [
+        f"{what} of {'1 model' if len(files) == 1 else f'{len(files)} models'}"
+        for what, files in found.items()
+        if files
+    ]
     kept = "nothing"
-    if weights:
-        size_mb = sum(one.size_bytes for one in weights) / 1e6
-        models = "1 model" if len(weights) == 1 else f"{len(weights)} models"
-        kept = f"weights of {models}, {size_mb:,.1f} MB (litert-native cache list)"
+    if parts:
+        size_mb = sum(one.size_bytes for files in found.values() for one in files) / 1e6
+        kept = f"{', '.join(parts)}, {size_mb:,.1f} MB (litert-native cache list)"
     return [
         Finding("cache", "folder", str(folder), _judge_cache_folder(folder)),
         Finding("cache", "kept", kept),
