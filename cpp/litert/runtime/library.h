@@ -50,7 +50,6 @@
   X(create_compiled_model, LiteRtCreateCompiledModel)                                   \
   X(destroy_compiled_model, LiteRtDestroyCompiledModel)                                 \
   X(get_output_tensor_layouts, LiteRtGetCompiledModelOutputTensorLayouts)               \
-  X(is_fully_accelerated, LiteRtCompiledModelIsFullyAccelerated)                        \
   X(resize_input_tensor, LiteRtCompiledModelResizeInputTensorNonStrict)                 \
   X(run_compiled_model, LiteRtRunCompiledModel)                                         \
   X(set_cancellation_function, LiteRtSetCompiledModelCancellationFunction)              \
