@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -19,6 +18,7 @@ import pytest
 import litert
 from litert.accelerate import compiler_tool
 from litert.accelerate.npu_targets import VENDORS, list_targets, parse_target
+from litert.accelerate.openvino import openvino_problem
 from litert.cli.main import main
 from litert.errors import (
     AcceleratorError,
@@ -41,9 +41,15 @@ def _package() -> Path | None:
 
 
 needs_tool = pytest.mark.skipif(_package() is None, reason="ai-edge-litert has no compiler here")
+
+
+def _openvino_problem() -> str:
+    package = _package()
+    return "no compiler" if package is None else openvino_problem(str(package / "libLiteRt.so"))
+
+
 needs_openvino = pytest.mark.skipif(
-    _package() is None or importlib.util.find_spec("openvino") is None,
-    reason="needs ai-edge-litert's compiler and OpenVINO",
+    bool(_openvino_problem()), reason=f"needs OpenVINO: {_openvino_problem()}"
 )
 needs_no_sdk = pytest.mark.skipif(
     any(map(compiler_tool.has_sdk_package, VENDORS)), reason="an SDK is installed"
@@ -343,6 +349,7 @@ def test_broken_plugin_of_samsung_is_told(data: Path, output: Path) -> None:
 
 
 @needs_tool
+@needs_openvino
 def test_other_version_of_openvino_is_told(data: Path, output: Path, site: Path) -> None:
     copy_compiler(site, "intel_openvino")
     make_package(site, "openvino", version="2025.4.0")

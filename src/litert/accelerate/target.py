@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,6 +129,8 @@ def npu_target(options: NpuOptions, compiled_for: CompiledFor | None) -> Target:
     compiler, dispatch = openvino_folders(library)
     if options.dispatch_dir is not None:
         dispatch = _dispatch_folder(vendor, options.dispatch_dir)
+    if options.dispatch_dir is not None:
+        _check_dispatch_libraries(Path(options.dispatch_dir))
     return Target(
         name="npu",
         kernels="OpenVINO",
@@ -155,6 +158,7 @@ def _other_vendor(vendor: Vendor, options: NpuOptions, is_compiled: bool) -> Tar
             f"accelerator 'npu': models for {vendor.name}'s NPU are compiled ahead of time: "
             f"litert-native compile MODEL --target {vendor.key}:CHIP -o OUT"
         )
+    _check_dispatch_libraries(folder)
     return Target(
         name="npu",
         kernels=vendor.name,
@@ -171,6 +175,17 @@ def _dispatch_folder(vendor: Vendor, given: str | os.PathLike[str]) -> Path:
             "dispatch library"
         )
     return folder
+
+
+def _check_dispatch_libraries(folder: Path) -> None:
+    """Raise unless they load: release 2.1.6 ends the process over one that does not."""
+    for path in sorted(folder.glob("libLiteRtDispatch*.so")):
+        try:
+            ctypes.CDLL(str(path), mode=os.RTLD_LAZY)
+        except OSError as err:
+            raise AcceleratorError(
+                f"accelerator 'npu': Could not load shared library {path}: {err}"
+            ) from err
 
 
 def _text(lines: list[str]) -> str:
