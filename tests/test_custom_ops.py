@@ -317,3 +317,46 @@ def test_wrong_arguments_are_refused(arguments: Any, options: Any, match: str) -
 def test_what_is_no_custom_op_is_refused(path: Path) -> None:
     with pytest.raises(litert.OptionError, match=r"custom_ops: expected CustomOp\(\.\.\.\), got"):
         litert.Model(path, custom_ops=[np.sinh])  # type: ignore[list-item]
+
+
+def test_close_lets_go_of_a_callable_that_refers_to_its_model(path: Path) -> None:
+    class Kernel:
+        model: litert.Model
+
+        def __call__(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+            return x
+
+    kernel = Kernel()
+    kernel.model = opened(path, kernel)
+    kernel.model.run(X)
+    kernel.model.close()
+    gone = weakref.ref(kernel)
+    del kernel
+    gc.collect()
+    assert gone() is None
+
+
+def test_more_dimensions_than_a_tensor_can_have_are_refused(path: Path) -> None:
+    with pytest.raises(litert.ExecutionError, match="expected 1 shapes of up to 8 positive sizes"):
+        opened(path, np.sinh, output_shapes=lambda shapes: [(1,) * 9])
+
+
+def test_missing_model_is_not_found_with_a_kernel_too(tmp_path: Path) -> None:
+    with pytest.raises(litert.ModelNotFoundError, match="no_such"):
+        opened(tmp_path / "no_such.tflite", np.sinh)
+
+
+def test_path_object_means_the_file_in_the_working_folder(
+    path: Path, sample_plugin: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = sample_plugin("sample_custom_op")
+    monkeypatch.chdir(library.parent)
+    with opened(path, Path(library.name)) as model:
+        np.testing.assert_allclose(model.run(X)["y"], np.sinh(X), rtol=1e-6)
+
+
+def test_layouts_of_a_shared_object_that_are_none_are_refused(
+    path: Path, sample_plugin: Callable[[str], Path]
+) -> None:
+    with pytest.raises(litert.ModelError, match="its kernel gave a layout that is none"):
+        opened(path, sample_plugin("sample_custom_op"), symbol="layouts_too_wide_kernel")

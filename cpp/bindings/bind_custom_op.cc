@@ -111,6 +111,9 @@ class PythonKernel final : public CustomKernel {
     const auto told =
         output_shapes_(shapes, outputs.size()).cast<std::vector<std::vector<int32_t>>>();
     for (size_t i = 0; i < outputs.size(); ++i) {
+      if (told.at(i).size() > LITERT_TENSOR_MAX_RANK) {
+        throw py::value_error("output_shapes: a tensor has 8 dimensions at most");
+      }
       outputs[i].rank = static_cast<unsigned>(told.at(i).size()) & 0x7FU;
       outputs[i].has_strides = false;
       std::copy(told[i].begin(), told[i].end(), outputs[i].dimensions);

@@ -69,8 +69,11 @@ std::vector<int> slot_types(const std::vector<runtime::Slot>& slots) {
 void close(CompiledModel& compiled) {
   compiled.refuse_inside_kernel();
   const GilRelease released;
+  std::vector<std::shared_ptr<runtime::CustomKernel>> kernels;
   const std::lock_guard lock(compiled.mutex());
   compiled.close();
+  // Of callables, this ends the cycles through the model. They go once the mutex is free.
+  kernels = compiled.take_custom_kernels();
 }
 
 }  // namespace

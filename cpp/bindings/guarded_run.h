@@ -16,7 +16,6 @@ namespace litert_native::bindings {
 // Never waits for the mutex with the GIL, nor for the GIL with the mutex.
 template <typename Work>
 void run_guarded(runtime::BoundRun& run, GilPolicy& policy, Work work) {
-  run.compiled().refuse_inside_kernel();
   std::mutex& mutex = run.compiled().mutex();
   const auto timed = [&] {
     if (!policy.wants_time()) {
@@ -35,6 +34,7 @@ void run_guarded(runtime::BoundRun& run, GilPolicy& policy, Work work) {
     }
   }
   const GilRelease released;
+  run.compiled().refuse_inside_kernel();  // only who has to wait, so not in every run
   const std::lock_guard lock(mutex);
   timed();
 }

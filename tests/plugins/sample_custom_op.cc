@@ -25,6 +25,11 @@ LiteRtStatus layouts_fail(void*, size_t, const LiteRtLayout*, size_t, LiteRtLayo
   return kLiteRtStatusErrorInvalidArgument;
 }
 
+LiteRtStatus layouts_too_wide(void*, size_t, const LiteRtLayout*, size_t, LiteRtLayout* outputs) {
+  outputs[0].rank = 9;
+  return kLiteRtStatusOk;
+}
+
 LiteRtStatus run(void*, size_t, const LiteRtTensorBuffer* inputs, size_t,
                  LiteRtTensorBuffer* outputs) {
   void* input = nullptr;
@@ -65,6 +70,7 @@ extern "C" {
 LiteRtCustomOpKernel LitertTestUnknownOp_kernel = {init, same_layouts, run, destroy};
 LiteRtCustomOpKernel init_fails_kernel = {init_fails, same_layouts, run, destroy};
 LiteRtCustomOpKernel layouts_fail_kernel = {init, layouts_fail, run, destroy};
+LiteRtCustomOpKernel layouts_too_wide_kernel = {init, layouts_too_wide, run, destroy};
 LiteRtCustomOpKernel fails_below_zero_kernel = {init, same_layouts, run_fails_below_zero, destroy};
 LiteRtCustomOpKernel throws_kernel = {init, same_layouts, run_throws, destroy};
 LiteRtCustomOpKernel incomplete_kernel = {init, same_layouts, run, nullptr};

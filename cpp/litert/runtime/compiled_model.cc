@@ -177,11 +177,15 @@ bool CompiledModel::must_stop() const {
 }
 
 void CompiledModel::refuse_inside_kernel() const {
-  if (has_custom_kernels() && CustomKernel::is_inside(this)) {
+  if (CustomKernel::is_inside(this)) {
     throw StatusError(kRuntimeFailure,
                       "a custom operator's kernel uses the model that it computes for, which "
                       "would wait for itself");
   }
+}
+
+std::vector<std::shared_ptr<CustomKernel>> CompiledModel::take_custom_kernels() {
+  return std::exchange(custom_kernels_, {});
 }
 
 LiteRtCompiledModel CompiledModel::handle() const {

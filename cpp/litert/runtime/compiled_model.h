@@ -114,6 +114,8 @@ class CompiledModel {
   // Throws StatusError unless Ok, with what the call `said` and the library's messages; what a
   // custom kernel has thrown, if one has, whatever the status.
   void check_run(LiteRtStatus status, const std::string& what, const std::string& said = {});
+  // After close() nobody calls them; to be dropped without the mutex, as they may hold anything.
+  [[nodiscard]] std::vector<std::shared_ptr<CustomKernel>> take_custom_kernels();
   // Custom kernels fail without the library noticing, so every run has to be checked.
   [[nodiscard]] bool has_custom_kernels() const { return !custom_kernels_.empty(); }
 

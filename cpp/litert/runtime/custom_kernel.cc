@@ -1,5 +1,6 @@
 #include "litert/runtime/custom_kernel.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "litert/runtime/library.h"
@@ -48,6 +49,21 @@ LiteRtStatus CustomKernel::guarded(void* self, Work work) noexcept {
   }
 }
 
+void CustomKernel::check_layouts(std::span<const LiteRtLayout> outputs) const {
+  constexpr int kRuntimeFailure = 3;
+  const auto is_sound = [](const LiteRtLayout& layout) {
+    return layout.rank <= LITERT_TENSOR_MAX_RANK && !layout.has_strides &&
+           std::all_of(layout.dimensions, layout.dimensions + layout.rank,
+                       [](int32_t dimension) { return dimension >= 0; });
+  };
+  if (!std::all_of(outputs.begin(), outputs.end(), is_sound)) {
+    throw StatusError(kRuntimeFailure,
+                      "custom operator '" + name_ +
+                          "': its kernel gave a layout that is none: expected a rank up to 8, "
+                          "dimensions from 0 and no strides");
+  }
+}
+
 void CustomKernel::add_to(LiteRtOptions options) {
   // All four: the library calls them without a look.
   static constexpr LiteRtCustomOpKernel kFunctions = {
@@ -62,6 +78,7 @@ void CustomKernel::add_to(LiteRtOptions options) {
              LiteRtLayout* outputs) {
             return guarded(self, [&](CustomKernel& kernel) {
               kernel.set_output_layouts({inputs, num_inputs}, {outputs, num_outputs});
+              kernel.check_layouts({outputs, num_outputs});
             });
           },
       .Run =

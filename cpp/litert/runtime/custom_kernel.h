@@ -55,6 +55,8 @@ class CustomKernel {
   virtual void destroy() = 0;
 
  private:
+  // Throws StatusError unless the library can take them: it does not look.
+  void check_layouts(std::span<const LiteRtLayout> outputs) const;
   template <typename Work>
   static LiteRtStatus guarded(void* self, Work work) noexcept;
 

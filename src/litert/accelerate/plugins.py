@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from litert._extension import native as _native
 from litert.accelerate.python_kernel import PythonKernel, same_as_first_input
 from litert.errors import ExecutionError, OptionError
+from litert.file_format import check_source
 from litert.model_file import as_buffer, read_model
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
@@ -117,7 +118,7 @@ class Plugins:
         """Return the delegates as the core takes them: options as ``load_delegate`` gives them."""
         return [
             (
-                os.fspath(delegate.library),
+                loader_name(delegate.library),
                 [(key, str(value)) for key, value in delegate.options.items()],
             )
             for delegate in self.delegates
@@ -131,6 +132,14 @@ class Plugins:
             OptionError: A kernel is not complete.
         """
         return [_make_kernel(operator) for operator in self.custom_ops]
+
+
+def loader_name(library: PathLike) -> str:
+    """Return what the system's loader is asked for: of a ``Path``, always the file.
+
+    A ``Path`` has lost its "./", without which the loader would not look in the working folder.
+    """
+    return library if isinstance(library, str) else os.path.abspath(os.fspath(library))
 
 
 def make_plugins(delegates: object, custom_ops: object, source: str | bytes) -> Plugins:
@@ -158,6 +167,7 @@ def _checked(name: str, given: object, kind: type[Any]) -> tuple[Any, ...]:
 
 
 def _check_names(names: list[str], source: str | bytes) -> None:
+    check_source(source)
     with as_buffer(source) as data:
         known = {
             operator.code.custom_code: None
@@ -184,6 +194,6 @@ def _make_kernel(operator: CustomOp) -> _native.CustomKernel:
         return _native.python_kernel(operator.name, python_kernel.run, python_kernel.output_shapes)
     symbol = operator.symbol or f"{operator.name}_kernel"
     try:
-        return _native.plugin_kernel(operator.name, os.fsencode(kernel), symbol)
+        return _native.plugin_kernel(operator.name, os.fsencode(loader_name(kernel)), symbol)
     except ExecutionError as err:  # a function is missing
         raise OptionError(f"custom_ops: {err}", status=err.status) from err

@@ -15,6 +15,11 @@ from litert.errors import ExecutionError
 _Tensor = tuple[memoryview, int, tuple[int, ...]]
 
 
+# Of the library's layouts.
+_MAX_RANK = 8
+_MAX_SIZE = 2**31 - 1
+
+
 def same_as_first_input(shapes: Sequence[Sequence[int]]) -> list[Sequence[int]]:
     """Return the first input's shape, for as many outputs as there are."""
     return [shapes[0]] if shapes else []
@@ -57,10 +62,10 @@ class PythonKernel:
             raise self._error("output_shapes fails", err) from err
         if self._shapes is same_as_first_input:
             shapes *= num_outputs
-        if len(shapes) != num_outputs or any(size < 1 for shape in shapes for size in shape):
+        if len(shapes) != num_outputs or not all(map(_is_shape, shapes)):
             raise ExecutionError(
                 f"custom operator {self._name!r}: output_shapes: expected {num_outputs} shapes of "
-                f"positive sizes, got {shapes}"
+                f"up to {_MAX_RANK} positive sizes, got {shapes}"
             )
         return shapes
 
@@ -100,6 +105,10 @@ class PythonKernel:
         return ExecutionError(
             f"custom operator {self._name!r}: {what}: {type(err).__name__}: {err}"
         )
+
+
+def _is_shape(shape: tuple[int, ...]) -> bool:
+    return len(shape) <= _MAX_RANK and all(1 <= size <= _MAX_SIZE for size in shape)
 
 
 def _view(tensor: _Tensor) -> npt.NDArray[Any]:
