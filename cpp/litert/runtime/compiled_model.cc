@@ -201,7 +201,13 @@ void CompiledModel::close() {
   if (guard_ != nullptr) {
     unmaps = MappingGuard::hold_mappings();
   }
-  handle_.reset();
+  if (process_ == ::getpid()) {
+    handle_.reset();
+  } else {
+    // In a forked child: its threads stayed behind, and release 2.1.6 waits for them. The child's
+    // memory is the parent's as far as nobody writes to it.
+    (void)handle_.release();
+  }
   guard_.reset();
 }
 

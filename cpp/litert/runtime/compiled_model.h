@@ -1,6 +1,9 @@
 // A model compiled for the CPU or an accelerator, and what is bound to it now.
 #pragma once
 
+#include <sys/types.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -131,6 +134,7 @@ class CompiledModel {
   std::shared_ptr<const Model> model_;
   std::vector<std::shared_ptr<CustomKernel>> custom_kernels_;  // called until the handle is gone
   OptionsHandle options_;  // with custom kernels: the library points to the names in there
+  const pid_t process_ = ::getpid();
   bool is_accelerated_;
   bool keeps_inputs_;
   std::string log_;

@@ -59,6 +59,9 @@ from litert.tensor_info import Signature, TensorInfo
 
 _SCHEMA_VERSION = 3
 
+# Interpreters of the parent that a forked child has closed; only ever added to.
+_left_to_the_parent: list[object] = []
+
 
 @dataclass(frozen=True, slots=True)
 class _EntryPoint:
@@ -86,6 +89,7 @@ class ReferenceModel:
     ) -> None:
         """Take over what ``open`` has made."""
         self._lock = threading.Lock()
+        self._process = os.getpid()
         self._interpreter = interpreter
         self._entries = entries
         self._subgraphs = subgraphs
@@ -176,6 +180,9 @@ class ReferenceModel:
     def close(self) -> None:
         """Release the model once a run under way has ended; idempotent."""
         with self._lock:
+            if os.getpid() != self._process:
+                # In a forked child: its threads stayed behind, and release 2.1.6 waits for them.
+                _left_to_the_parent.append((self._interpreter, self._subgraphs))
             self._interpreter = None
             self._subgraphs = {}
 
