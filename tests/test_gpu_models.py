@@ -39,7 +39,6 @@ TAKEN = (
     "int8_add",
     "int8_per_channel_conv",
     "many_io",
-    "no_inputs",
     "no_signature_same_names",
     "odd_names",
     "output_is_input",
