@@ -618,7 +618,7 @@ def test_dispatch_library_that_does_not_load_is_told_by_the_loader(
     (tmp_path / DISPATCH_LIBRARY).write_text("no library")
     done = in_new_process(LOAD, path, tmp_path, "intel")
     assert done.stderr == ""
-    assert done.stdout.startswith("accelerator 'npu': ")
+    assert done.stdout.startswith("accelerator 'npu': Could not load shared library ")
     assert f"Could not load shared library {tmp_path / DISPATCH_LIBRARY}" in done.stdout
     assert "file too short" in done.stdout
 

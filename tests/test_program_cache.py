@@ -156,7 +156,8 @@ def test_programs_that_are_damaged_are_made_anew(path: Path, folder: Path, damag
 
     assert not load(path)
 
-    assert len(file.read_bytes()) == pytest.approx(len(kept), rel=0.01)  # some bytes vary
+    if litert.library_info().version != "2.1.6":  # whose files vary by some bytes
+        assert len(file.read_bytes()) == len(kept)
     assert load(path)
 
 

@@ -12,55 +12,35 @@
 #include "gil.h"
 #include "litert/accelerate/plugin_kernel.h"
 #include "litert/runtime/custom_kernel.h"
-#include "litert/runtime/library.h"
-#include "litert/runtime/status.h"
+#include "litert/runtime/locked_buffer.h"
 
 namespace py = pybind11;
 
 namespace litert_native::bindings {
 namespace {
 
-using runtime::check;
 using runtime::CustomKernel;
-using runtime::library;
+using runtime::LockedBuffer;
 
-// A tensor buffer's memory, for as long as it is locked.
-class Locked {
- public:
-  Locked(LiteRtTensorBuffer buffer, LiteRtTensorBufferLockMode mode) : buffer_(buffer) {
-    check(library().get_tensor_buffer_tensor_type(buffer, &type_), "ask a tensor buffer");
-    check(library().get_tensor_buffer_packed_size(buffer, &size_bytes_), "ask a tensor buffer");
-    check(library().lock_tensor_buffer(buffer, &data_, mode), "lock a tensor buffer");
+// (memory, element type's number, shape); the memory has to be let go before the buffer is.
+py::tuple describe(const LockedBuffer& buffer, bool is_readonly) {
+  py::list shape;
+  for (const int32_t size : buffer.shape()) {
+    shape.append(size);
   }
-  ~Locked() { library().unlock_tensor_buffer(buffer_); }
-  Locked(const Locked&) = delete;
-  Locked& operator=(const Locked&) = delete;
-
-  // (memory, element type's number, shape); the memory has to be let go before this object goes.
-  [[nodiscard]] py::tuple describe(bool is_readonly) const {
-    py::list shape;
-    for (unsigned i = 0; i < type_.layout.rank; ++i) {
-      shape.append(type_.layout.dimensions[i]);
-    }
-    return py::make_tuple(
-        py::memoryview::from_memory(data_, static_cast<py::ssize_t>(size_bytes_), is_readonly),
-        static_cast<int>(type_.element_type), py::tuple(shape));
-  }
-
- private:
-  LiteRtTensorBuffer buffer_;
-  LiteRtRankedTensorType type_{};
-  size_t size_bytes_ = 0;
-  void* data_ = nullptr;
-};
+  return py::make_tuple(
+      py::memoryview::from_memory(buffer.bytes().data(),
+                                  static_cast<py::ssize_t>(buffer.bytes().size()), is_readonly),
+      static_cast<int>(buffer.element_type()), py::tuple(shape));
+}
 
 // Views of locked memory, let go with the owner whatever Python has kept of them: a traceback holds
 // the variables of its frames. Needs the GIL.
 class Views {
  public:
-  Views(const std::vector<std::unique_ptr<Locked>>& buffers, bool is_readonly) {
-    for (const std::unique_ptr<Locked>& buffer : buffers) {
-      list_.append(buffer->describe(is_readonly));
+  Views(const std::vector<std::unique_ptr<LockedBuffer>>& buffers, bool is_readonly) {
+    for (const std::unique_ptr<LockedBuffer>& buffer : buffers) {
+      list_.append(describe(*buffer, is_readonly));
     }
   }
   ~Views() {
@@ -82,7 +62,7 @@ class Views {
   py::list list_;
 };
 
-// Calls run(inputs, outputs) with what Locked::describe gives, and output_shapes(input shapes,
+// Calls run(inputs, outputs) with what describe() gives, and output_shapes(input shapes,
 // number of outputs) -> shapes. What they raise comes out of the run as it is.
 class PythonKernel final : public CustomKernel {
  public:
@@ -122,13 +102,13 @@ class PythonKernel final : public CustomKernel {
 
   void run(std::span<const LiteRtTensorBuffer> inputs,
            std::span<LiteRtTensorBuffer> outputs) override {
-    std::vector<std::unique_ptr<Locked>> read;
-    std::vector<std::unique_ptr<Locked>> written;
+    std::vector<std::unique_ptr<LockedBuffer>> read;
+    std::vector<std::unique_ptr<LockedBuffer>> written;
     for (LiteRtTensorBuffer const input : inputs) {
-      read.push_back(std::make_unique<Locked>(input, kLiteRtTensorBufferLockModeRead));
+      read.push_back(std::make_unique<LockedBuffer>(input, kLiteRtTensorBufferLockModeRead));
     }
     for (LiteRtTensorBuffer const output : outputs) {
-      written.push_back(std::make_unique<Locked>(output, kLiteRtTensorBufferLockModeWrite));
+      written.push_back(std::make_unique<LockedBuffer>(output, kLiteRtTensorBufferLockModeWrite));
     }
     const GilAcquire acquired;
     const Views given(read, /*is_readonly=*/true);
