@@ -283,6 +283,11 @@ def test_model_that_it_takes_in_part_runs_on_both(
     places = [(one.accelerator, one.kernels, one.num_operators) for one in placement.placed]
     assert places == [("npu", "OpenVINO", taken), ("cpu", "XNNPACK or builtin", total - taken)]
     assert placement.placed[0].share == pytest.approx(taken / total)
+    operator = {"while_loop": "WHILE", "if_else": "IF"}[name]
+    assert placement.reasons == (
+        "on OpenVINO's CPU device",
+        f"1 {operator}: OpenVINO's compiler plugin does not take it",
+    )
 
 
 def test_model_that_it_takes_in_part_is_refused_when_strict(
@@ -290,9 +295,27 @@ def test_model_that_it_takes_in_part_is_refused_when_strict(
 ) -> None:
     with pytest.raises(
         litert.AcceleratorError,
-        match=r"^accelerator 'npu' with strict=True: not all operators can run on it",
+        match=r"^accelerator 'npu' with strict=True: not all operators can run on it: 1 WHILE: ",
     ):
         litert.Model(data / "while_loop.tflite", accelerator="npu", npu=openvino_cpu, strict=True)
+
+
+def test_bytes_that_it_takes_in_part_are_refused_with_the_operator_when_strict(
+    openvino_cpu: litert.NpuOptions, data: Path
+) -> None:
+    model = (data / "if_else.tflite").read_bytes()
+    with pytest.raises(litert.AcceleratorError, match=r"not all operators .*: 1 IF: "):
+        litert.Model(model, accelerator="npu", npu=openvino_cpu, strict=True)
+
+
+def test_refused_operators_are_not_named_without_the_compilers_tool(
+    openvino_cpu: litert.NpuOptions, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("litert.accelerate.compiler_tool._TOOL", Path("none"))
+    with litert.Model(data / "if_else.tflite", accelerator="npu", npu=openvino_cpu) as model:
+        placement = model.placement
+    assert not placement.is_fully_accelerated
+    assert placement.reasons == ("on OpenVINO's CPU device",)
 
 
 def test_model_that_it_takes_whole_is_taken_when_strict(
@@ -401,12 +424,13 @@ def test_compiled_model_with_operators_for_the_cpu_runs(
         np.testing.assert_allclose(computed[name], array, rtol=1e-4, atol=1e-5)
     assert not placement.is_fully_accelerated
     assert [one.num_operators for one in placement.placed] == [2, 1]
+    assert placement.reasons[-1] == "1 DYNAMIC_UPDATE_SLICE: not compiled for the NPU"
 
 
 def test_compiled_model_with_operators_for_the_cpu_is_refused_when_strict(
     compiled_models: Callable[[str], Path],
 ) -> None:
-    with pytest.raises(litert.AcceleratorError, match=r"strict=True: not all operators"):
+    with pytest.raises(litert.AcceleratorError, match=r"strict=True: not all operators .*: 1 "):
         litert.Model(compiled_models("kv_step"), accelerator="npu", strict=True)
 
 

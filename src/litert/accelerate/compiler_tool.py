@@ -24,6 +24,7 @@ from litert.errors import AcceleratorError
 from litert.system import LIBRARY_REQUIREMENT, machine, obstacle_to_ai_edge_litert
 
 CompileDevice = Literal["npu", "cpu"]
+Command = Literal["apply", "partition"]
 
 _TOOL = Path("tools", "apply_plugin_main")
 _PLUGINS = Path("vendors")
@@ -86,7 +87,12 @@ def find_tool() -> Path:
 
 
 def run_tool(
-    tool: Path, model: Path, output: Path, target: Target, device: CompileDevice
+    tool: Path,
+    model: Path,
+    output: Path,
+    target: Target,
+    device: CompileDevice,
+    work: Command = "apply",
 ) -> ToolRun:
     """Compile a model.
 
@@ -97,6 +103,7 @@ def run_tool(
             in its folder.
         target: The NPU.
         device: ``"cpu"`` for OpenVINO's CPU device in the NPU's place.
+        work: ``"partition"`` only chooses the operators to compile.
 
     Raises:
         AcceleratorError: The tool cannot be started.
@@ -105,7 +112,7 @@ def run_tool(
     plugins = package / _PLUGINS / _FOLDER_OF.get(target.vendor.key, target.vendor.key) / "compiler"
     command = [
         str(tool),
-        "--cmd=apply",
+        f"--cmd={work}",
         f"--model={model.absolute()}",
         f"--o={output.absolute()}",
         f"--soc_manufacturer={target.vendor.manufacturer}",

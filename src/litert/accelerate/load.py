@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from litert.accelerate.compile_log import Taken, failures, read_gpu_log, read_npu_log
 from litert.accelerate.names import AcceleratorName
+from litert.accelerate.npu_partition import reasons_for_cpu
 from litert.accelerate.program_cache import program_cache
 from litert.accelerate.request import AcceleratorRequest
 from litert.accelerate.target import Target, gpu_target, npu_target
@@ -148,9 +150,10 @@ class Loader:
                 taken = self._taken(target, with_cpu)
             finally:
                 with_cpu.close()
+            reasons = reasons_for_cpu(self._source, target, taken)
             raise AcceleratorError(
                 f"accelerator {target.name!r} with strict=True: not all operators can run on it"
-                f"{_because(taken.reasons)}",
+                f"{_because(reasons)}",
                 status=err.status,
                 library_log=err.library_log,
             ) from err
@@ -188,8 +191,16 @@ class Loader:
                 operators = [
                     operator for graph in read_model(data).subgraphs for operator in graph.operators
                 ]
-            num_parts = sum(operator.code.custom_code in NPU_OPERATORS for operator in operators)
-            return Taken(num_parts, len(operators), num_parts)
+            plain = Counter(
+                operator.code.label
+                for operator in operators
+                if operator.code.custom_code not in NPU_OPERATORS
+            )
+            num_parts = len(operators) - plain.total()
+            reasons = tuple(
+                f"{count} {label}: not compiled for the NPU" for label, count in plain.most_common()
+            )
+            return Taken(num_parts, len(operators), num_parts, reasons)
         log = model.compile_log()
         taken = read_gpu_log(log) if target.name == "gpu" else read_npu_log(log)
         if taken.num_operators == 0:

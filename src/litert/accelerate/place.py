@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from litert.accelerate.builtin_kernels import find_builtin_operators
 from litert.accelerate.load import Opened
+from litert.accelerate.npu_partition import reasons_for_cpu
 from litert.accelerate.placement import PlacedOperators, Placement
 from litert.accelerate.target import CPU_BIT
 from litert.backends.native import NativeModel
@@ -92,13 +93,13 @@ def _on_accelerator(source: str | bytes, opened: Opened) -> Placement:
     )
     number = total if is_full else taken.num_operators
     placed = [_placed(target.name, target.kernels, number, total)]
+    reasons = taken.reasons
     if not is_full:
+        reasons = reasons_for_cpu(source, target, taken)
         rest = None if number is None else total - number
         placed.append(_placed("cpu", "XNNPACK or builtin", rest, total))
     device = (f"on {', '.join(target.devices)}",) if target.devices else ()
-    return Placement(
-        target.name, tuple(placed), is_full, (*device, *opened.reasons, *taken.reasons)
-    )
+    return Placement(target.name, tuple(placed), is_full, (*device, *opened.reasons, *reasons))
 
 
 def _placed(accelerator: str, kernels: str, number: int | None, total: int) -> PlacedOperators:
