@@ -213,6 +213,14 @@ def test_profile_and_placement_name_the_operator(path: Path) -> None:
     assert placed == (litert.PlacedOperators("cpu", "custom", 1, 1.0),)
 
 
+def test_placement_on_builtin_kernels_names_the_operator(path: Path) -> None:
+    kernels = [litert.CustomOp(NAME, np.sinh)]
+    with litert.Model(path, custom_ops=kernels, cpu=litert.CpuOptions(kernels="builtin")) as model:
+        placed = model.placement.placed
+
+    assert placed == (litert.PlacedOperators("cpu", "custom", 1, 1.0),)
+
+
 @pytest.mark.parametrize(
     ("symbol", "match"),
     [

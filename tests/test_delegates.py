@@ -80,6 +80,22 @@ def test_placement_tells_what_it_took(data: Path, delegate: Callable[..., Any]) 
     )
 
 
+@pytest.mark.parametrize(("kernels", "rest"), [("xnnpack", "XNNPACK"), ("builtin", "builtin")])
+def test_placement_tells_how_many_operators_are_left(
+    data: Path, delegate: Callable[..., Any], kernels: Any, rest: str
+) -> None:
+    options = litert.CpuOptions(kernels=kernels)
+    path = data / "swapped_order.tflite"
+    with litert.Model(path, delegates=[delegate()], cpu=options) as model:
+        placement = model.placement
+
+    assert placement.placed == (
+        litert.PlacedOperators("delegate", "libsample_delegate.so", 1, 0.5),
+        litert.PlacedOperators("cpu", rest, 1, 0.5),
+    )
+    assert placement.is_fully_accelerated == (kernels == "xnnpack")
+
+
 def test_delegate_that_takes_nothing_is_told(data: Path, delegate: Callable[..., Any]) -> None:
     with opened(data, delegate(mode="idle")) as model:
         np.testing.assert_array_equal(model.run(ONES)["sum"], [[2] * 4])

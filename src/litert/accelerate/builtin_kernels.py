@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from litert.model_file import (
     as_buffer,
     read_model,
 )
+from litert.options import CpuOptions
 from litert.random_values import random_values
 from litert.tensor_info import Signature
 
@@ -42,7 +44,7 @@ class BuiltinOperators:
         reason: Why they are not on XNNPACK; empty where that is not known.
         num_custom: How many operators run on custom kernels.
         num_delegate_parts: In how many parts external delegates run what they have taken.
-        uses_xnnpack: Whether XNNPACK runs any.
+        num_delegated: How many operators those are.
     """
 
     num_operators: int
@@ -51,7 +53,13 @@ class BuiltinOperators:
     reason: str
     num_custom: int = 0
     num_delegate_parts: int = 0
-    uses_xnnpack: bool = True
+    num_delegated: int = 0
+
+    @property
+    def num_xnnpack(self) -> int:
+        """How many operators XNNPACK runs: all that nobody else does."""
+        others = sum(self.counts.values()) + self.num_custom + self.num_delegated
+        return self.num_operators - others
 
     def __str__(self) -> str:
         left = sum(self.counts.values())
@@ -86,15 +94,12 @@ def find_builtin_operators(
     with as_buffer(source) as data:
         model = read_model(data)
     chosen = loaded.signatures[signature or next(iter(loaded.signatures))]
-    profile = _profile(loaded, chosen)
     subgraphs = list(_subgraphs(model, chosen.key))
     known = Counter(
         operator.code.label for subgraph in subgraphs for operator in subgraph.operators
     )
-    seen = Counter(one.name for one in profile.operators if one.kernels == "builtin")
-    # A delegate's parts, and what the library has made of composites, have names of their own.
-    counts = {name: min(number, known[name]) for name, number in seen.items() if name in known}
-    num_custom = sum(number for name, number in seen.items() if f"custom:{name}" in known)
+    profile = _profile(loaded, chosen)
+    counts, num_custom, num_parts = _count(profile, known)
     ordered = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
     reasons = {
         reason: None
@@ -103,18 +108,35 @@ def find_builtin_operators(
         if operator.code.label in ordered
         for reason in _reasons(model, subgraph, operator)
     }
+    num_delegated = 0
+    if num_parts:
+        # Delegates choose before XNNPACK does. Without it, builtin kernels run what they leave.
+        plain = _profile(loaded, chosen, dataclasses.replace(loaded.options, kernels="builtin"))
+        left, _, _ = _count(plain, known)
+        num_delegated = known.total() - sum(left.values()) - num_custom
     return BuiltinOperators(
         num_operators=known.total(),
         counts=ordered,
         time_share=sum(one.share for one in profile.operators if one.name in ordered),
         reason="; ".join(reasons),
         num_custom=num_custom,
-        num_delegate_parts=seen.total() - sum(counts.values()) - num_custom,
-        uses_xnnpack=any(one.kernels == "XNNPACK" for one in profile.operators),
+        num_delegate_parts=num_parts,
+        num_delegated=num_delegated,
     )
 
 
-def _profile(loaded: NativeModel, signature: Signature) -> Profile:
+def _count(profile: Profile, known: Counter[str]) -> tuple[dict[str, int], int, int]:
+    """Count what XNNPACK did not run: builtin kernels by name, custom kernels, delegates' parts."""
+    seen = Counter(one.name for one in profile.operators if one.kernels == "builtin")
+    # A delegate's parts, and what the library has made of composites, have names of their own.
+    counts = {name: min(number, known[name]) for name, number in seen.items() if name in known}
+    num_custom = sum(number for name, number in seen.items() if f"custom:{name}" in known)
+    return counts, num_custom, seen.total() - sum(counts.values()) - num_custom
+
+
+def _profile(
+    loaded: NativeModel, signature: Signature, options: CpuOptions | None = None
+) -> Profile:
     """Record some runs of a twin on random values."""
     generator = np.random.default_rng(0)
     shapes = loaded.default_shapes(signature.key)
@@ -128,7 +150,7 @@ def _profile(loaded: NativeModel, signature: Signature) -> Profile:
             for _ in range(_NUM_PROFILED_RUNS):
                 twin.run(signature.key, inputs)
 
-    return record_runs(loaded, run)
+    return record_runs(loaded, run, options)
 
 
 def _subgraphs(model: ModelFile, signature: str) -> Iterator[SubgraphEntry]:

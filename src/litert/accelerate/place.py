@@ -47,37 +47,33 @@ def find_placement(
 def _on_cpu(
     model: NativeModel, source: str | bytes, options: CpuOptions, reasons: tuple[str, ...]
 ) -> Placement:
-    if options.kernels == "builtin":
+    is_builtin_chosen = options.kernels == "builtin"
+    if is_builtin_chosen:
+        reasons = (*reasons, "chosen by kernels='builtin'")
+    if is_builtin_chosen and not model.has_plugins:
         with as_buffer(source) as data:
             total = sum(len(subgraph.operators) for subgraph in read_model(data).subgraphs)
-        return Placement(
-            "cpu",
-            (_placed("cpu", "builtin", total, total),),
-            False,
-            (*reasons, "chosen by kernels='builtin'"),
-        )
+        return Placement("cpu", (_placed("cpu", "builtin", total, total),), False, reasons)
     found = find_builtin_operators(model, source)
-    num_builtin = sum(found.counts.values())
-    total = found.num_operators
-    rest = total - num_builtin - found.num_custom
     delegates = ", ".join(model.delegate_names())
-    placed = []
-    if found.num_delegate_parts:
-        # What XNNPACK does not have a part in, the delegates have taken.
-        number = None if found.uses_xnnpack else rest
-        placed.append(_placed("delegate", delegates, number, total))
+    if found.num_delegated:
         reasons = (*reasons, f"delegates run {found.num_delegate_parts} parts of the graph")
     elif delegates:
         reasons = (*reasons, f"no operator was taken by {delegates}")
-    if found.uses_xnnpack and rest:
-        number = None if found.num_delegate_parts else rest
-        placed.append(_placed("cpu", "XNNPACK", number, total))
-    if found.num_custom:
-        placed.append(_placed("cpu", "custom", found.num_custom, total))
-    if num_builtin:
-        placed.append(_placed("cpu", "builtin", num_builtin, total))
+    num_builtin = sum(found.counts.values())
+    if num_builtin and not is_builtin_chosen:
         reasons = (*reasons, str(found))
-    return Placement("cpu", tuple(placed), num_builtin == 0, reasons)
+    placed = tuple(
+        _placed(accelerator, kernels, number, found.num_operators)
+        for accelerator, kernels, number in (
+            ("delegate", delegates, found.num_delegated),
+            ("cpu", "XNNPACK", found.num_xnnpack),
+            ("cpu", "custom", found.num_custom),
+            ("cpu", "builtin", num_builtin),
+        )
+        if number
+    )
+    return Placement("cpu", placed, num_builtin == 0, reasons)
 
 
 def _on_accelerator(source: str | bytes, opened: Opened) -> Placement:

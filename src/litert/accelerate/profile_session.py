@@ -18,6 +18,7 @@ from litert.errors import ExecutionError
 if TYPE_CHECKING:
     from litert.backends.protocol import Shapes
     from litert.model import Model
+    from litert.options import CpuOptions
 
 # Guards whose turn it is to replace a model's compiled model.
 _swap_lock = threading.Lock()
@@ -27,13 +28,14 @@ class ProfiledModel(NativeModel):
     """A model compiled once more so that it records its runs, in place of the one it is made of.
 
     Args:
-        original: The one to compile once more, with its options; its bytes are shared.
+        original: The one to compile once more; its bytes are shared.
+        options: How to; the original's where they are left out.
     """
 
     __slots__ = ("_end_lock", "_profiler", "_recording", "_runners", "original")
 
-    def __init__(self, original: NativeModel) -> None:
-        options, plugins = original._options, original._plugins
+    def __init__(self, original: NativeModel, options: CpuOptions | None = None) -> None:
+        options, plugins = options or original._options, original._plugins
         request = compile_request(options, plugins=plugins)
         compiled = _native.compile_with_profiling(original._compiled, request)
         super().__init__(compiled, options, original._release_gil, plugins)
@@ -77,9 +79,13 @@ class ProfiledModel(NativeModel):
                 self._compiled.close()  # one is running: waits for it, and then ends it
 
 
-def record_runs(original: NativeModel, run: Callable[[NativeModel], None]) -> Profile:
+def record_runs(
+    original: NativeModel,
+    run: Callable[[NativeModel], None],
+    options: CpuOptions | None = None,
+) -> Profile:
     """Record what ``run`` does with a twin of a model, which nobody else sees."""
-    twin = ProfiledModel(original)
+    twin = ProfiledModel(original, options)
     try:
         run(twin)
     finally:

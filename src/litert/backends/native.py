@@ -280,6 +280,16 @@ class NativeModel:
         self._compiled.close()
         self._forget_runs()
 
+    @property
+    def options(self) -> CpuOptions:
+        """How it runs on the CPU."""
+        return self._options
+
+    @property
+    def has_plugins(self) -> bool:
+        """Whether it has delegates or kernels of custom operators."""
+        return self._plugins is not None
+
     def delegate_names(self) -> list[str]:
         """Return the file names of the external delegates that the model has."""
         delegates = () if self._plugins is None else self._plugins.delegates
