@@ -38,6 +38,30 @@ def test_model_on_both_kernels_is_told_with_both(data: Path) -> None:
     assert sum(one.share or 0.0 for one in placed) == pytest.approx(1.0)
 
 
+def test_operators_of_all_signatures_are_counted(data: Path) -> None:
+    with litert.Model(data / "add.tflite") as model:
+        assert list(model.signatures) == ["add", "scale"]
+        assert model.placement.placed == (litert.PlacedOperators("cpu", "XNNPACK", 2, 1.0),)
+
+
+def test_operators_of_both_branches_are_counted(data: Path) -> None:
+    with litert.Model(data / "if_else.tflite") as model:
+        placed = model.placement.placed
+
+    assert [(one.kernels, one.num_operators) for one in placed] == [("XNNPACK", 2), ("builtin", 1)]
+
+
+def test_branch_that_no_run_enters_is_told(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("litert.accelerate.builtin_kernels._NUM_BRANCHING_RUNS", 1)
+    with litert.Model(data / "if_else.tflite") as model:
+        placement = model.placement
+
+    placed = [(one.kernels, one.num_operators) for one in placement.placed]
+    assert placed == [("XNNPACK", 1), ("builtin", 1), ("unknown", 1)]
+    assert not placement.is_fully_accelerated
+    assert placement.reasons[-1] == "no run on random values has come to 1 MUL"
+
+
 def test_builtin_kernels_that_were_chosen_are_the_reason(data: Path) -> None:
     with litert.Model(data / "mlp.tflite", cpu=litert.CpuOptions(kernels="builtin")) as model:
         placement = model.placement

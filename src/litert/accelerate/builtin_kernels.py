@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -23,28 +23,30 @@ from litert.model_file import (
 )
 from litert.options import CpuOptions
 from litert.random_values import random_values
-from litert.tensor_info import Signature
 
-_NUM_PROFILED_RUNS = 3
+_NUM_RUNS = 3
+_NUM_BRANCHING_RUNS = 12  # of a model with branches, to enter each
 _MAX_LISTED = 4
 _INT16 = "XNNPACK has no int16 kernels"
 # Weights of these types go to XNNPACK only where the operator holds them itself.
 _SMALL_TYPES = ("int4", "uint4", "int2")
+_CONTROL_FLOW = {"CALL", "CALL_ONCE", "IF", "STABLEHLO_CASE", "STABLEHLO_WHILE", "WHILE"}
 _FLOATS = ("float32", "float16", "bfloat16")
 
 
 @dataclass(frozen=True, slots=True)
 class BuiltinOperators:
-    """The operators of a signature that run on builtin kernels. Immutable.
+    """The operators of a model that run on builtin kernels. Immutable.
 
     Attributes:
-        num_operators: All operators of the signature.
+        num_operators: All operators of the signatures that were run.
         counts: Those on builtin kernels by name, the most frequent first.
         time_share: Their share of a run's time, 0 to 1.
         reason: Why they are not on XNNPACK; empty where that is not known.
         num_custom: How many operators run on custom kernels.
         num_delegate_parts: In how many parts external delegates run what they have taken.
         num_delegated: How many operators those are.
+        unreached: Those in branches and loops that no run has entered, by name.
     """
 
     num_operators: int
@@ -54,12 +56,13 @@ class BuiltinOperators:
     num_custom: int = 0
     num_delegate_parts: int = 0
     num_delegated: int = 0
+    unreached: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def num_xnnpack(self) -> int:
         """How many operators XNNPACK runs: all that nobody else does."""
-        others = sum(self.counts.values()) + self.num_custom + self.num_delegated
-        return self.num_operators - others
+        elsewhere = sum(self.counts.values()) + sum(self.unreached.values())
+        return self.num_operators - elsewhere - self.num_custom - self.num_delegated
 
     def __str__(self) -> str:
         left = sum(self.counts.values())
@@ -67,53 +70,60 @@ class BuiltinOperators:
             all_of_them = "the only operator" if left == 1 else f"all {left} operators"
             text = f"{all_of_them} on builtin kernels"
             return f"{text}: {self.reason}" if self.reason else text
-        listed = [f"{number} {name}" for name, number in self.counts.items()]
-        if len(listed) > _MAX_LISTED:
-            listed = [*listed[:_MAX_LISTED], f"{len(listed) - _MAX_LISTED} other kinds"]
         share = f"{self.time_share:.0%}" if self.time_share >= 0.01 else "under 1%"
         return (
             f"{left} of {self.num_operators} operators on builtin kernels, "
-            f"{share} of the time: {', '.join(listed)}"
+            f"{share} of the time: {_listed(self.counts)}"
             f"{f' ({self.reason})' if self.reason else ''}"
         )
 
+    def unreached_text(self) -> str:
+        """Return which operators no run has come to."""
+        return f"no run on random values has come to {_listed(self.unreached)}"
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    listed = [f"{number} {name}" for name, number in counts.items()]
+    if len(listed) > _MAX_LISTED:
+        listed = [*listed[:_MAX_LISTED], f"{len(listed) - _MAX_LISTED} other kinds"]
+    return ", ".join(listed)
+
 
 def find_builtin_operators(
-    loaded: NativeModel, source: str | bytes, signature: str | None = None
+    loaded: NativeModel, source: str | bytes, signatures: Collection[str]
 ) -> BuiltinOperators:
     """Run a twin of a model on random values and see which operators XNNPACK did not take.
 
     Args:
         loaded: The model.
         source: Its path or bytes.
-        signature: The signature's key; the first one where it is left out.
+        signatures: The keys of those to run.
 
     Raises:
         LiteRTError: It cannot be run.
     """
     with as_buffer(source) as data:
         model = read_model(data)
-    chosen = loaded.signatures[signature or next(iter(loaded.signatures))]
-    subgraphs = list(_subgraphs(model, chosen.key))
-    known = Counter(
-        operator.code.label for subgraph in subgraphs for operator in subgraph.operators
-    )
-    profile = _profile(loaded, chosen)
+    subgraphs = _subgraphs(model, signatures)
+    known = _labels(subgraphs.values())
+    num_runs = _NUM_BRANCHING_RUNS if _CONTROL_FLOW & known.keys() else _NUM_RUNS
+    profile = _profile(loaded, signatures, num_runs)
     counts, num_custom, num_parts = _count(profile, known)
     ordered = dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
     reasons = {
         reason: None
-        for subgraph in subgraphs
+        for subgraph in subgraphs.values()
         for operator in subgraph.operators
         if operator.code.label in ordered
         for reason in _reasons(model, subgraph, operator)
     }
+    unreached = _unreached(profile, subgraphs, known)
     num_delegated = 0
     if num_parts:
         # Delegates choose before XNNPACK does. Without it, builtin kernels run what they leave.
-        plain = _profile(loaded, chosen, dataclasses.replace(loaded.options, kernels="builtin"))
-        left, _, _ = _count(plain, known)
-        num_delegated = known.total() - sum(left.values()) - num_custom
+        plain = dataclasses.replace(loaded.options, kernels="builtin")
+        left, _, _ = _count(_profile(loaded, signatures, num_runs, plain), known)
+        num_delegated = known.total() - sum(left.values()) - num_custom - unreached.total()
     return BuiltinOperators(
         num_operators=known.total(),
         counts=ordered,
@@ -122,7 +132,26 @@ def find_builtin_operators(
         num_custom=num_custom,
         num_delegate_parts=num_parts,
         num_delegated=num_delegated,
+        unreached=dict(unreached.most_common()),
     )
+
+
+def _labels(subgraphs: Iterable[SubgraphEntry]) -> Counter[str]:
+    """Count the operators by name."""
+    return Counter(operator.code.label for subgraph in subgraphs for operator in subgraph.operators)
+
+
+def _unreached(
+    profile: Profile, subgraphs: Mapping[int, SubgraphEntry], known: Counter[str]
+) -> Counter[str]:
+    """Count the operators of subgraphs that were not entered.
+
+    Other than by control flow, a subgraph is what a composite stands for, which has no events.
+    """
+    if not _CONTROL_FLOW & known.keys():
+        return Counter()
+    reached = {one.subgraph for one in profile.operators}
+    return _labels(subgraph for index, subgraph in subgraphs.items() if index not in reached)
 
 
 def _count(profile: Profile, known: Counter[str]) -> tuple[dict[str, int], int, int]:
@@ -135,31 +164,33 @@ def _count(profile: Profile, known: Counter[str]) -> tuple[dict[str, int], int, 
 
 
 def _profile(
-    loaded: NativeModel, signature: Signature, options: CpuOptions | None = None
+    loaded: NativeModel,
+    signatures: Collection[str],
+    num_runs: int,
+    options: CpuOptions | None = None,
 ) -> Profile:
-    """Record some runs of a twin on random values."""
+    """Record some runs of a twin on random values, others each time: they may choose a branch."""
     generator = np.random.default_rng(0)
-    shapes = loaded.default_shapes(signature.key)
-    inputs = {
-        name: random_values(info, shapes[name], generator)
-        for name, info in signature.inputs.items()
-    }
 
     def run(twin: NativeModel) -> None:
-        with time_limit(twin):
-            for _ in range(_NUM_PROFILED_RUNS):
-                twin.run(signature.key, inputs)
+        for key in signatures:
+            shapes = loaded.default_shapes(key)
+            inputs = loaded.signatures[key].inputs
+            with time_limit(twin):
+                for _ in range(num_runs):
+                    values = {
+                        name: random_values(info, shapes[name], generator)
+                        for name, info in inputs.items()
+                    }
+                    twin.run(key, values)
 
     return record_runs(loaded, run, options)
 
 
-def _subgraphs(model: ModelFile, signature: str) -> Iterator[SubgraphEntry]:
-    """Yield what a signature runs: its subgraph and the bodies, which no signature names."""
-    main = next((entry.subgraph for entry in model.signatures if entry.key == signature), 0)
-    others = {entry.subgraph for entry in model.signatures} - {main}
-    for index, subgraph in enumerate(model.subgraphs):
-        if index not in others:
-            yield subgraph
+def _subgraphs(model: ModelFile, signatures: Collection[str]) -> dict[int, SubgraphEntry]:
+    """Return what signatures run, by index: their subgraphs, and the bodies, which none names."""
+    others = {entry.subgraph for entry in model.signatures if entry.key not in signatures}
+    return {index: one for index, one in enumerate(model.subgraphs) if index not in others}
 
 
 def _reasons(model: ModelFile, subgraph: SubgraphEntry, operator: OperatorEntry) -> Iterator[str]:

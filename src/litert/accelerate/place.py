@@ -54,15 +54,19 @@ def _on_cpu(
         with as_buffer(source) as data:
             total = sum(len(subgraph.operators) for subgraph in read_model(data).subgraphs)
         return Placement("cpu", (_placed("cpu", "builtin", total, total),), False, reasons)
-    found = find_builtin_operators(model, source)
+    found = find_builtin_operators(model, source, list(model.signatures))
     delegates = ", ".join(model.delegate_names())
     if found.num_delegated:
-        reasons = (*reasons, f"delegates run {found.num_delegate_parts} parts of the graph")
+        parts = "1 part" if found.num_delegate_parts == 1 else f"{found.num_delegate_parts} parts"
+        reasons = (*reasons, f"delegates run {parts} of the graph")
     elif delegates:
         reasons = (*reasons, f"no operator was taken by {delegates}")
     num_builtin = sum(found.counts.values())
     if num_builtin and not is_builtin_chosen:
         reasons = (*reasons, str(found))
+    num_unreached = sum(found.unreached.values())
+    if num_unreached:
+        reasons = (*reasons, found.unreached_text())
     placed = tuple(
         _placed(accelerator, kernels, number, found.num_operators)
         for accelerator, kernels, number in (
@@ -70,10 +74,11 @@ def _on_cpu(
             ("cpu", "XNNPACK", found.num_xnnpack),
             ("cpu", "custom", found.num_custom),
             ("cpu", "builtin", num_builtin),
+            ("cpu", "unknown", num_unreached),
         )
         if number
     )
-    return Placement("cpu", placed, num_builtin == 0, reasons)
+    return Placement("cpu", placed, num_builtin + num_unreached == 0, reasons)
 
 
 def _on_accelerator(source: str | bytes, opened: Opened) -> Placement:
