@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import litert
-from litert.accelerate.npu_targets import VENDORS
+from litert.ahead_of_time.npu_targets import VENDORS
 from litert.cpu import num_physical_cores
 
 KEYS = {

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 import litert
-from litert.accelerate import compiler_tool
-from litert.accelerate.npu_targets import VENDORS, list_targets, parse_target
 from litert.accelerate.openvino import openvino_problem
+from litert.ahead_of_time import compiler_tool
+from litert.ahead_of_time.npu_targets import VENDORS, list_targets, parse_target
 from litert.cli.main import main
 from litert.errors import (
     AcceleratorError,

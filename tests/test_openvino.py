@@ -311,7 +311,7 @@ def test_bytes_that_it_takes_in_part_are_refused_with_the_operator_when_strict(
 def test_refused_operators_are_not_named_without_the_compilers_tool(
     openvino_cpu: litert.NpuOptions, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("litert.accelerate.compiler_tool._TOOL", Path("none"))
+    monkeypatch.setattr("litert.ahead_of_time.compiler_tool._TOOL", Path("none"))
     with litert.Model(data / "if_else.tflite", accelerator="npu", npu=openvino_cpu) as model:
         placement = model.placement
     assert not placement.is_fully_accelerated

@@ -16,7 +16,7 @@ import pytest
 
 import litert
 from in_threads import in_threads
-from litert.accelerate.profile_events import (
+from litert.profiling.events import (
     BUILTIN,
     DELEGATE,
     PART,
@@ -24,7 +24,7 @@ from litert.accelerate.profile_events import (
     RecordedRuns,
     Recording,
 )
-from litert.accelerate.profile_table import shortened
+from litert.profiling.table import shortened
 
 pytest.importorskip("litert._native", reason="needs the extension module")
 

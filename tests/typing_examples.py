@@ -34,8 +34,8 @@ def models(path: Path, content: bytes, x: npt.NDArray[np.float32]) -> None:
 
 def profiles(model: litert.Model, path: Path) -> None:
     with model.profile(num_warmup_runs=1) as profile:
-        reveal_type(profile)  # litert.accelerate.profile.Profile
-    reveal_type(profile.operators)  # tuple[litert.accelerate.profile_rows.OperatorProfile, ...]
+        reveal_type(profile)  # litert.profiling.profile.Profile
+    reveal_type(profile.operators)  # tuple[litert.profiling.rows.OperatorProfile, ...]
     reveal_type(profile.operators[0].partition)  # int | None
     reveal_type(profile.runs_us)  # tuple[int, ...]
     reveal_type(profile.to_json(path))  # str

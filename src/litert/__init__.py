@@ -9,13 +9,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from litert.accelerate.ahead_of_time import CompilationReport, compile_model
     from litert.accelerate.machine import Accelerator, accelerators
     from litert.accelerate.options import GpuOptions, NpuOptions
     from litert.accelerate.placement import PlacedOperators, Placement
     from litert.accelerate.plugins import CustomOp, Delegate
-    from litert.accelerate.profile import Profile
-    from litert.accelerate.profile_rows import OperatorProfile
+    from litert.ahead_of_time.compilation import CompilationReport, compile_model
     from litert.arrays import empty_aligned
     from litert.errors import (
         AcceleratorError,
@@ -51,6 +49,8 @@ if TYPE_CHECKING:
     from litert.manager import LiteRTManager
     from litert.model import Model
     from litert.options import CpuOptions
+    from litert.profiling.profile import Profile
+    from litert.profiling.rows import OperatorProfile
     from litert.runner import Runner
     from litert.tensor_info import Quantization, Signature, TensorInfo
 
@@ -75,8 +75,8 @@ _MODULE_OF = {
     "CustomOp": "accelerate.plugins",
     "Placement": "accelerate.placement",
     "PlacedOperators": "accelerate.placement",
-    "Profile": "accelerate.profile",
-    "OperatorProfile": "accelerate.profile_rows",
+    "Profile": "profiling.profile",
+    "OperatorProfile": "profiling.rows",
     "TensorInfo": "tensor_info",
     "Signature": "tensor_info",
     "Quantization": "tensor_info",
@@ -86,8 +86,8 @@ _MODULE_OF = {
     "load_library": "library",
     "Accelerator": "accelerate.machine",
     "accelerators": "accelerate.machine",
-    "compile_model": "accelerate.ahead_of_time",
-    "CompilationReport": "accelerate.ahead_of_time",
+    "compile_model": "ahead_of_time.compilation",
+    "CompilationReport": "ahead_of_time.compilation",
 } | dict.fromkeys(
     (
         "LiteRTError",

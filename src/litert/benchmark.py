@@ -37,8 +37,8 @@ from litert.library import library_info
 from litert.model import Model
 
 if TYPE_CHECKING:
-    from litert.accelerate.profile import Profile
     from litert.latency import Arrays
+    from litert.profiling.profile import Profile
 
 _DEFAULT_RUNS = 200
 _DEFAULT_WARMUP = 20

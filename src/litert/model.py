@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from litert.accelerate.options import GpuOptions, NpuOptions
     from litert.accelerate.placement import Placement
     from litert.accelerate.plugins import CustomOp, Delegate
-    from litert.accelerate.profile import Profile
     from litert.accelerate.request import AcceleratorChoice
     from litert.backends.protocol import BackendModel
+    from litert.profiling.profile import Profile
 else:
     try:
         from litert._extension import native
@@ -376,7 +376,7 @@ class Model:
                 f"{self._opened.target.name.upper()} fails with it; open the model with "
                 "accelerator='cpu'"
             )
-        from litert.accelerate.profile_session import profiled
+        from litert.profiling.session import profiled
 
         return profiled(self, num_warmup_runs)
 

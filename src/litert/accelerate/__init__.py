@@ -1,1 +1,1 @@
-"""Accelerators, delegates and profiles: what a model runs on, and how that is told."""
+"""Accelerators and delegates: what a model runs on, and how that is told."""

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from litert.accelerate.profile import Profile
-from litert.accelerate.profile_session import record_runs
 from litert.accelerate.trial import time_limit
 from litert.backends.native import NativeModel
 from litert.model_file import (
@@ -22,6 +20,8 @@ from litert.model_file import (
     read_model,
 )
 from litert.options import CpuOptions
+from litert.profiling.profile import Profile
+from litert.profiling.session import record_runs
 from litert.random_values import random_values
 
 _NUM_RUNS = 3

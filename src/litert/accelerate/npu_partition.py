@@ -12,9 +12,9 @@ from collections import Counter
 from pathlib import Path
 
 from litert.accelerate.compile_log import Taken
-from litert.accelerate.compiler_tool import find_tool, run_tool
-from litert.accelerate.npu_targets import parse_target
 from litert.accelerate.target import Target
+from litert.ahead_of_time.compiler_tool import find_tool, run_tool
+from litert.ahead_of_time.npu_targets import parse_target
 from litert.builtin_operators import BUILTIN_OPERATORS
 from litert.errors import AcceleratorError
 

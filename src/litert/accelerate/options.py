@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-from litert.accelerate.npu_targets import VENDORS
+from litert.ahead_of_time.npu_targets import VENDORS
 from litert.errors import OptionError
 from litert.options import CacheSetting, check_cache_setting, path_text
 

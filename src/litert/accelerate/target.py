@@ -10,9 +10,9 @@ from typing import Any
 
 from litert.accelerate.machine import require
 from litert.accelerate.names import AcceleratorName
-from litert.accelerate.npu_targets import VENDORS, Vendor
 from litert.accelerate.openvino import openvino_folders, openvino_problem
 from litert.accelerate.options import GpuOptions, NpuOptions
+from litert.ahead_of_time.npu_targets import VENDORS, Vendor
 from litert.errors import AcceleratorError
 from litert.library import library_info
 from litert.unrunnable import CompiledFor

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from litert.accelerate.ahead_of_time import CompilationReport, compile_model
-from litert.accelerate.npu_targets import list_targets
+from litert.ahead_of_time.compilation import CompilationReport, compile_model
+from litert.ahead_of_time.npu_targets import list_targets
 from litert.cli.output import count, harmless, printable, show, size
 from litert.cli.summary_text import INDENT
 from litert.errors import LiteRTError

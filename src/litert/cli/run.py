@@ -28,7 +28,7 @@ from litert.model import Model
 from litert.tensor_info import Signature, TensorInfo
 
 if TYPE_CHECKING:
-    from litert.accelerate.profile import Profile
+    from litert.profiling.profile import Profile
 
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
     Arrays = Mapping[str, npt.NDArray[Any]]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 
-from litert.accelerate.compiler_tool import ToolRun, has_sdk_package, package_version
-from litert.accelerate.npu_targets import Target, Vendor
+from litert.ahead_of_time.compiler_tool import ToolRun, has_sdk_package, package_version
+from litert.ahead_of_time.npu_targets import Target, Vendor
 
 _PARTITIONED = re.compile(
     r"Partitioned subgraph<\d+>, selected (\d+) ops, from a total of (\d+) ops\. "

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from litert.accelerate.profile_table import place_of, shortened
 from litert.cli.output import count
 from litert.errors import MissingExtraError, OptionError
+from litert.profiling.table import place_of, shortened
 
 if TYPE_CHECKING:
-    from litert.accelerate.profile import Profile
+    from litert.profiling.profile import Profile
 
 # Apart also for eyes that cannot tell red from green.
 _COLOURS = {"XNNPACK": "#3b75af", "builtin": "#e08a2e"}

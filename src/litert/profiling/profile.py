@@ -8,17 +8,17 @@ import statistics
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from litert.accelerate.profile_rows import (
+from litert.errors import ExecutionError
+from litert.profiling.rows import (
     KernelsProfile,
     KindProfile,
     MemoryUse,
     OperatorProfile,
 )
-from litert.errors import ExecutionError
 
 if TYPE_CHECKING:
-    from litert.accelerate.profile_events import RecordedRuns
     from litert.options import CpuOptions
+    from litert.profiling.events import RecordedRuns
 
     PathLike = str | os.PathLike[str]
 
@@ -115,7 +115,7 @@ class Profile:
         Args:
             max_rows: How many operators it lists; the others are summed up in the last line.
         """
-        from litert.accelerate.profile_table import as_table
+        from litert.profiling.table import as_table
 
         return as_table(self, max_rows)
 
@@ -163,7 +163,7 @@ class Profile:
         Raises:
             OSError: The file cannot be written.
         """
-        from litert.accelerate.profile_trace import as_trace
+        from litert.profiling.trace import as_trace
 
         return _written(json.dumps(as_trace(self._complete_runs())), path)
 
@@ -179,7 +179,7 @@ class Profile:
             OptionError: Matplotlib knows no such format.
             OSError: The file cannot be written.
         """
-        from litert.accelerate.profile_plot import plot_operators
+        from litert.profiling.plot import plot_operators
 
         plot_operators(self, path, max_bars)
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from litert.cli.output import aligned, count, printable, size
 
 if TYPE_CHECKING:
-    from litert.accelerate.profile import Profile
-    from litert.accelerate.profile_rows import OperatorProfile
+    from litert.profiling.profile import Profile
+    from litert.profiling.rows import OperatorProfile
 
 _MAX_COLUMNS = 80
 _GAP = 2

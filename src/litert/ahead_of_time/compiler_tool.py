@@ -19,7 +19,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Literal
 
-from litert.accelerate.npu_targets import Target, Vendor
+from litert.ahead_of_time.npu_targets import Target, Vendor
 from litert.errors import AcceleratorError
 from litert.system import LIBRARY_REQUIREMENT, machine, obstacle_to_ai_edge_litert
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from litert.accelerate.profile_events import DELEGATE, KERNELS, PART
+from litert.profiling.events import DELEGATE, KERNELS, PART
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from litert.accelerate.profile_events import RecordedRuns, Run
+    from litert.profiling.events import RecordedRuns, Run
 
 _PROCESS = 1
 # One row in the viewer for each kind of event, in this order.

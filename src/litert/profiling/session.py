@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from litert._extension import native as _native
-from litert.accelerate.profile import Profile
-from litert.accelerate.profile_events import RecordedRuns, Recording
-from litert.accelerate.profile_rows import MemoryUse
 from litert.backends.native import NativeModel, NativeRunner, compile_request
 from litert.errors import ExecutionError
+from litert.profiling.events import RecordedRuns, Recording
+from litert.profiling.profile import Profile
+from litert.profiling.rows import MemoryUse
 
 if TYPE_CHECKING:
     from litert.backends.protocol import Shapes

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from litert.accelerate.compiler_failure import count_operators, explain_failure
-from litert.accelerate.compiler_tool import CompileDevice, ToolRun, find_tool, run_tool
-from litert.accelerate.npu_targets import Target, parse_target
+from litert.ahead_of_time.compiler_failure import count_operators, explain_failure
+from litert.ahead_of_time.compiler_tool import CompileDevice, ToolRun, find_tool, run_tool
+from litert.ahead_of_time.npu_targets import Target, parse_target
 from litert.errors import AcceleratorError, FileFormatError, OptionError, UnsupportedModelError
 from litert.file_format import check_source
 from litert.model_file import ModelFile, read_model

@@ -1,0 +1,1 @@
+"""Compiling models for NPUs ahead of time, with the vendors' compilers."""

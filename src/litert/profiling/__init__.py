@@ -1,0 +1,1 @@
+"""Profiles: where the time of runs goes, operator by operator."""
