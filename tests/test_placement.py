@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import litert
+
+pytest.importorskip("flatbuffers", reason="building a model needs the flatbuffers package")
+pytest.importorskip("ai_edge_litert", reason="needs the schema")
+
+from data.model_kinds import accelerated
 
 
 def test_float_model_is_on_xnnpack_alone(data: Path) -> None:
@@ -96,3 +102,75 @@ def test_model_on_the_gpu_is_fully_there(data: Path, software_gpu: Path) -> None
     assert placement.accelerator == "gpu"
     assert placement.placed == (litert.PlacedOperators("gpu", "WebGPU", 3, 1.0),)
     assert placement.is_fully_accelerated
+
+
+def test_all_signatures_count() -> None:
+    with litert.Model(accelerated.two_signatures().to_bytes()) as model:
+        placement = model.placement
+
+    assert placement.placed == (
+        litert.PlacedOperators("cpu", "XNNPACK", 3, 0.75),
+        litert.PlacedOperators("cpu", "builtin", 1, 0.25),
+    )
+    assert not placement.is_fully_accelerated
+
+
+def test_branch_that_was_not_taken_is_told_apart(data: Path) -> None:
+    with litert.Model(data / "if_else.tflite") as model:
+        placement = model.placement
+
+    assert [(one.kernels, one.num_operators) for one in placement.placed] == [
+        ("XNNPACK", 1),
+        ("builtin", 1),
+        ("XNNPACK or builtin", 1),
+    ]
+    assert "1 of 3 operators are in branches that" in placement.reasons[-1]
+
+
+def test_model_without_operators_has_no_place(data: Path) -> None:
+    with litert.Model(
+        data / "only_passthrough.tflite", cpu=litert.CpuOptions(kernels="builtin")
+    ) as model:
+        placement = model.placement
+
+    assert placement.placed == ()
+    assert placement.reasons[-1] == "the model has no operators"
+
+
+def test_model_that_takes_no_random_values_says_so() -> None:
+    with litert.Model(accelerated.only_row().to_bytes(), backend="native") as model:
+        placement = model.placement
+
+    assert placement.placed == (litert.PlacedOperators("cpu", "XNNPACK or builtin", None, None),)
+    assert not placement.is_fully_accelerated
+    assert "a trial run on random values fails" in placement.reasons[0]
+
+
+def test_custom_kernel_has_its_place_beside_builtin_ones(data: Path) -> None:
+    with litert.Model(
+        data / "custom_op.tflite",
+        cpu=litert.CpuOptions(kernels="builtin"),
+        custom_ops=[litert.CustomOp("LitertTestUnknownOp", np.sinh)],
+    ) as model:
+        placement = model.placement
+
+    assert placement.placed == (litert.PlacedOperators("cpu", "custom", 1, 1.0),)
+    assert placement.reasons == ("chosen by kernels='builtin'",)
+
+
+def test_signature_that_the_gpu_takes_whole_counts(software_gpu: Path) -> None:
+    with litert.Model(accelerated.two_signatures().to_bytes(), accelerator="gpu") as model:
+        placement = model.placement
+
+    assert placement.placed == (
+        litert.PlacedOperators("gpu", "WebGPU", 2, 0.5),
+        litert.PlacedOperators("cpu", "XNNPACK or builtin", 2, 0.5),
+    )
+
+
+def test_signature_that_the_gpu_refuses_leaves_it_the_others(software_gpu: Path) -> None:
+    with litert.Model(accelerated.int64_beside_conv().to_bytes(), accelerator="gpu") as model:
+        placement = model.placement
+
+    assert [one.num_operators for one in placement.placed] == [1, 1]
+    assert placement.reasons[-1].startswith("1 ADD: ")

@@ -218,7 +218,7 @@ def _builtin(one: _Opened) -> BuiltinOperators | None:
     loaded = one.model._backend_model
     if not isinstance(loaded, NativeModel):
         return None
-    return find_builtin_operators(loaded, one.path, one.key)
+    return find_builtin_operators(loaded, one.path, [one.key])
 
 
 def _summarize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,16 +33,18 @@ _FLOATS = ("float32", "float16", "bfloat16")
 
 @dataclass(frozen=True, slots=True)
 class BuiltinOperators:
-    """The operators of a signature that run on builtin kernels. Immutable.
+    """The operators of some signatures that run on builtin kernels. Immutable.
 
     Attributes:
-        num_operators: All operators of the signature.
+        num_operators: All operators of the signatures.
         counts: Those on builtin kernels by name, the most frequent first.
         time_share: Their share of a run's time, 0 to 1.
         reason: Why they are not on XNNPACK; empty where that is not known.
         num_custom: How many operators run on custom kernels.
         num_delegate_parts: In how many parts external delegates run what they have taken.
         uses_xnnpack: Whether XNNPACK runs any.
+        num_not_run: How many operators are in branches that the trial did not take, so that nobody
+            knows what runs them.
     """
 
     num_operators: int
@@ -52,6 +54,7 @@ class BuiltinOperators:
     num_custom: int = 0
     num_delegate_parts: int = 0
     uses_xnnpack: bool = True
+    num_not_run: int = 0
 
     def __str__(self) -> str:
         left = sum(self.counts.values())
@@ -71,23 +74,25 @@ class BuiltinOperators:
 
 
 def find_builtin_operators(
-    loaded: NativeModel, source: str | bytes, signature: str | None = None
+    loaded: NativeModel, source: str | bytes, signatures: Sequence[str] | None = None
 ) -> BuiltinOperators:
     """Run a twin of a model on random values and see which operators XNNPACK did not take.
 
     Args:
         loaded: The model.
         source: Its path or bytes.
-        signature: The signature's key; the first one where it is left out.
+        signatures: The signatures' keys; all where they are left out.
 
     Raises:
         LiteRTError: It cannot be run.
     """
     with as_buffer(source) as data:
         model = read_model(data)
-    chosen = loaded.signatures[signature or next(iter(loaded.signatures))]
-    profile = _profile(loaded, chosen)
-    subgraphs = list(_subgraphs(model, chosen.key))
+    chosen = list(loaded.signatures) if signatures is None else signatures
+    profile = _profile(loaded, [loaded.signatures[key] for key in chosen])
+    numbered = dict(_subgraphs(model, signatures))
+    subgraphs = list(numbered.values())
+    have_run = {one.subgraph for one in profile.operators}
     known = Counter(
         operator.code.label for subgraph in subgraphs for operator in subgraph.operators
     )
@@ -111,33 +116,43 @@ def find_builtin_operators(
         num_custom=num_custom,
         num_delegate_parts=seen.total() - sum(counts.values()) - num_custom,
         uses_xnnpack=any(one.kernels == "XNNPACK" for one in profile.operators),
+        num_not_run=sum(
+            len(subgraph.operators) for index, subgraph in numbered.items() if index not in have_run
+        ),
     )
 
 
-def _profile(loaded: NativeModel, signature: Signature) -> Profile:
+def _profile(loaded: NativeModel, signatures: Sequence[Signature]) -> Profile:
     """Record some runs of a twin on random values."""
     generator = np.random.default_rng(0)
-    shapes = loaded.default_shapes(signature.key)
     inputs = {
-        name: random_values(info, shapes[name], generator)
-        for name, info in signature.inputs.items()
+        signature.key: {
+            name: random_values(info, loaded.default_shapes(signature.key)[name], generator)
+            for name, info in signature.inputs.items()
+        }
+        for signature in signatures
     }
 
     def run(twin: NativeModel) -> None:
         with time_limit(twin):
             for _ in range(_NUM_PROFILED_RUNS):
-                twin.run(signature.key, inputs)
+                for key, arrays in inputs.items():
+                    twin.run(key, arrays)
 
     return record_runs(loaded, run)
 
 
-def _subgraphs(model: ModelFile, signature: str) -> Iterator[SubgraphEntry]:
-    """Yield what a signature runs: its subgraph and the bodies, which no signature names."""
-    main = next((entry.subgraph for entry in model.signatures if entry.key == signature), 0)
-    others = {entry.subgraph for entry in model.signatures} - {main}
+def _subgraphs(
+    model: ModelFile, signatures: Sequence[str] | None
+) -> Iterator[tuple[int, SubgraphEntry]]:
+    """Yield what signatures run: their subgraphs and the bodies, which no signature names."""
+    others: set[int] = set()
+    if signatures is not None:
+        chosen = {entry.subgraph for entry in model.signatures if entry.key in signatures} or {0}
+        others = {entry.subgraph for entry in model.signatures} - chosen
     for index, subgraph in enumerate(model.subgraphs):
         if index not in others:
-            yield subgraph
+            yield index, subgraph
 
 
 def _reasons(model: ModelFile, subgraph: SubgraphEntry, operator: OperatorEntry) -> Iterator[str]:

@@ -191,7 +191,10 @@ class Loader:
             num_parts = sum(operator.code.custom_code in NPU_OPERATORS for operator in operators)
             return Taken(num_parts, len(operators), num_parts)
         log = model.compile_log()
-        taken = read_gpu_log(log) if target.name == "gpu" else read_npu_log(log)
+        if target.name == "gpu":
+            taken = self._with_whole_subgraphs(read_gpu_log(log))
+        else:
+            taken = read_npu_log(log)
         if taken.num_operators == 0:
             said = taken.reasons or tuple(failures(log.splitlines())[:3])
             if not said and not model.registered_accelerators & target.bit:
@@ -202,6 +205,23 @@ class Loader:
                 library_log=log.splitlines(),
             )
         return taken
+
+    def _with_whole_subgraphs(self, taken: Taken) -> Taken:
+        """Add the subgraphs of other signatures that the GPU took without a word."""
+        if taken.num_operators is None or taken.num_total is None or not taken.num_partitions:
+            return taken
+        with as_buffer(self._source) as data:
+            model = read_model(data)
+        if len(model.subgraphs) == 1:
+            return taken
+        if len(model.subgraphs) != len({entry.subgraph for entry in model.signatures}):
+            # With bodies of loops and branches there, nothing tells whose operators were counted.
+            return (
+                replace(taken, num_operators=None, num_total=None) if taken.num_operators else taken
+            )
+        total = sum(len(subgraph.operators) for subgraph in model.subgraphs)
+        more = max(0, total - taken.num_total)
+        return replace(taken, num_operators=taken.num_operators + more, num_total=total)
 
     def _check(self, target: Target, model: NativeModel) -> None:
         """Compare with the CPU, which the library does not do: some answer Ok with garbage."""

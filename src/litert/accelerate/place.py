@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from litert.accelerate.builtin_kernels import find_builtin_operators
+from litert.accelerate.builtin_kernels import BuiltinOperators, find_builtin_operators
 from litert.accelerate.load import Opened
 from litert.accelerate.placement import PlacedOperators, Placement
 from litert.accelerate.target import CPU_BIT
 from litert.backends.native import NativeModel
 from litert.backends.protocol import BackendModel
-from litert.errors import UnsupportedModelError
+from litert.errors import ExecutionError, RunCancelledError, UnsupportedModelError
 from litert.model_file import as_buffer, read_model
 from litert.options import CpuOptions
+
+_EITHER = "XNNPACK or builtin"
+_NOTHING = "the model has no operators"
 
 
 def find_placement(
@@ -47,19 +50,28 @@ def _on_cpu(
     model: NativeModel, source: str | bytes, options: CpuOptions, reasons: tuple[str, ...]
 ) -> Placement:
     if options.kernels == "builtin":
-        with as_buffer(source) as data:
-            total = sum(len(subgraph.operators) for subgraph in read_model(data).subgraphs)
-        return Placement(
-            "cpu",
-            (_placed("cpu", "builtin", total, total),),
-            False,
-            (*reasons, "chosen by kernels='builtin'"),
-        )
-    found = find_builtin_operators(model, source)
+        reasons = (*reasons, "chosen by kernels='builtin'")
+        if not model.has_plugins:
+            total = _num_operators(source)
+            if total == 0:
+                return Placement("cpu", (), False, (*reasons, _NOTHING))
+            return Placement("cpu", (_placed("cpu", "builtin", total, total),), False, reasons)
+    try:
+        found = find_builtin_operators(model, source)
+    except (ExecutionError, RunCancelledError) as err:
+        # Perhaps a model that does not take random values: it may run well on others.
+        untold = PlacedOperators("cpu", _EITHER, None, None)
+        reasons = (*reasons, f"not known, as a trial run on random values fails: {err}")
+        return Placement("cpu", (untold,), False, reasons)
+    return _from_trial(found, ", ".join(model.delegate_names()), options, reasons)
+
+
+def _from_trial(
+    found: BuiltinOperators, delegates: str, options: CpuOptions, reasons: tuple[str, ...]
+) -> Placement:
     num_builtin = sum(found.counts.values())
     total = found.num_operators
-    rest = total - num_builtin - found.num_custom
-    delegates = ", ".join(model.delegate_names())
+    rest = total - num_builtin - found.num_custom - found.num_not_run
     placed = []
     if found.num_delegate_parts:
         # What XNNPACK does not have a part in, the delegates have taken.
@@ -75,8 +87,19 @@ def _on_cpu(
         placed.append(_placed("cpu", "custom", found.num_custom, total))
     if num_builtin:
         placed.append(_placed("cpu", "builtin", num_builtin, total))
-        reasons = (*reasons, str(found))
-    return Placement("cpu", tuple(placed), num_builtin == 0, reasons)
+        if options.kernels == "xnnpack":
+            reasons = (*reasons, str(found))
+    if found.num_not_run:
+        placed.append(_placed("cpu", _EITHER, found.num_not_run, total))
+        reasons = (
+            *reasons,
+            f"{found.num_not_run} of {total} operators are in branches that random values do not "
+            "take",
+        )
+    if total == 0:
+        reasons = (*reasons, _NOTHING)
+    is_full = num_builtin == 0 and found.num_not_run == 0
+    return Placement("cpu", tuple(placed), is_full, reasons)
 
 
 def _on_accelerator(source: str | bytes, opened: Opened) -> Placement:
@@ -85,8 +108,7 @@ def _on_accelerator(source: str | bytes, opened: Opened) -> Placement:
     assert taken is not None
     total = taken.num_total
     if total is None:
-        with as_buffer(source) as data:
-            total = sum(len(subgraph.operators) for subgraph in read_model(data).subgraphs)
+        total = _num_operators(source)
     is_full = not target.hardware & CPU_BIT or (
         not taken.reasons and taken.num_operators in (None, total)
     )
@@ -94,11 +116,16 @@ def _on_accelerator(source: str | bytes, opened: Opened) -> Placement:
     placed = [_placed(target.name, target.kernels, number, total)]
     if not is_full:
         rest = None if number is None else total - number
-        placed.append(_placed("cpu", "XNNPACK or builtin", rest, total))
+        placed.append(_placed("cpu", _EITHER, rest, total))
     device = (f"on {', '.join(target.devices)}",) if target.devices else ()
     return Placement(
         target.name, tuple(placed), is_full, (*device, *opened.reasons, *taken.reasons)
     )
+
+
+def _num_operators(source: str | bytes) -> int:
+    with as_buffer(source) as data:
+        return sum(len(subgraph.operators) for subgraph in read_model(data).subgraphs)
 
 
 def _placed(accelerator: str, kernels: str, number: int | None, total: int) -> PlacedOperators:

@@ -286,6 +286,11 @@ class NativeModel:
         return [os.path.basename(os.fspath(delegate.library)) for delegate in delegates]
 
     @property
+    def has_plugins(self) -> bool:
+        """Whether delegates or kernels of custom operators were given to the model."""
+        return self._plugins is not None
+
+    @property
     def registered_accelerators(self) -> int:
         """What the library has found to run models on, as the bits of LiteRtHwAccelerators."""
         return self._compiled.registered_accelerators()
