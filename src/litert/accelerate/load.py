@@ -87,12 +87,13 @@ class Loader:
         return self._compiled_for is not None
 
     def devices_of(self, name: AcceleratorName) -> tuple[str, ...]:
-        """Return the devices of an accelerator.
+        """Return the devices of an accelerator and their drivers' versions.
 
         Raises:
             AcceleratorError: It is not here.
         """
-        return self._find(name, []).devices
+        found = self._find(name, [])
+        return (*found.devices, *map(str, found.driver_versions))
 
     def cpu_run_s(self) -> float:
         """Return how long a run of the model takes on the CPU.
@@ -132,7 +133,9 @@ class Loader:
         if name != "gpu":
             yield found
             return
-        key = self.verdict_name("gpu", found.options, found.devices).removeprefix(PREFIX)
+        key = self.verdict_name(
+            "gpu", found.options, found.devices, found.driver_versions
+        ).removeprefix(PREFIX)
         with program_cache(self._request.gpu.cache_dir, key) as lines:
             yield self._find(name, lines)
 
@@ -193,6 +196,7 @@ class Loader:
         log = model.compile_log()
         if target.name == "gpu":
             taken = self._with_whole_subgraphs(read_gpu_log(log))
+            self._check_device(taken.device)
         else:
             taken = read_npu_log(log)
         if taken.num_operators == 0:
@@ -205,6 +209,13 @@ class Loader:
                 library_log=log.splitlines(),
             )
         return taken
+
+    def _check_device(self, device: str) -> None:
+        """Refuse another device than the one that was asked for, which the library takes then."""
+        if device and not self._request.gpu.is_device(device):
+            raise AcceleratorError(
+                f"accelerator 'gpu': the library takes {device}, not {self._request.gpu.device!r}"
+            )
 
     def _with_whole_subgraphs(self, taken: Taken) -> Taken:
         """Add the subgraphs of other signatures that the GPU took without a word."""
@@ -227,7 +238,13 @@ class Loader:
         """Compare with the CPU, which the library does not do: some answer Ok with garbage."""
         options = self._request.gpu.lines() if target.name == "gpu" else target.options
         verdict = self.verdict_name(
-            "same", target.hardware, options, target.devices, target.folders
+            "same",
+            target.hardware,
+            options,
+            target.devices,
+            target.driver_versions,
+            target.folders,
+            (self._cpu.kernels, self._cpu.xnnpack_bits),  # for what the accelerator leaves
         )
         is_known = (read_verdict(verdict) or {}).get("is_same") is True
         if is_known or self._compiled_for is not None:

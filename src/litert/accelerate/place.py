@@ -6,6 +6,7 @@ from litert.accelerate.builtin_kernels import BuiltinOperators, find_builtin_ope
 from litert.accelerate.load import Opened
 from litert.accelerate.placement import PlacedOperators, Placement
 from litert.accelerate.target import CPU_BIT
+from litert.accelerate.vulkan import without_kind
 from litert.backends.native import NativeModel
 from litert.backends.protocol import BackendModel
 from litert.errors import ExecutionError, RunCancelledError, UnsupportedModelError
@@ -117,7 +118,9 @@ def _on_accelerator(source: str | bytes, opened: Opened) -> Placement:
     if not is_full:
         rest = None if number is None else total - number
         placed.append(_placed("cpu", _EITHER, rest, total))
-    device = (f"on {', '.join(target.devices)}",) if target.devices else ()
+    used = [name for name in target.devices if without_kind(name) == taken.device]
+    names = used[:1] or ([taken.device] if taken.device else target.devices)
+    device = (f"on {', '.join(names)}",) if names else ()
     return Placement(
         target.name, tuple(placed), is_full, (*device, *opened.reasons, *taken.reasons)
     )
