@@ -337,6 +337,15 @@ def test_comparison_is_remembered(machine: Machine, model_path: Path) -> None:
     assert machine.num_compared == 1
 
 
+def test_accelerator_without_memory_leaves_the_model_to_the_next(
+    machine: Machine, model_path: Path
+) -> None:
+    machine.problems["gpu"] = MemoryError("compile the model failed")
+    name, reasons = chosen(model_path, accelerator=("gpu", "cpu"))
+    assert name == "cpu"
+    assert reasons[0].startswith("accelerator 'gpu': no memory: compile the model failed")
+
+
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"is_same": 1}', b"\xff", b"[" * 60000])
 def test_comparison_is_done_again_where_what_is_kept_is_damaged(
     machine: Machine, model_path: Path, cache: Path, content: bytes

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from litert.accelerate.compile_log import Taken, failures, read_gpu_log, read_npu_log
+from litert.accelerate.gpu import note_gpu_is_loaded
 from litert.accelerate.names import AcceleratorName
 from litert.accelerate.program_cache import program_cache
 from litert.accelerate.request import AcceleratorRequest
@@ -159,6 +160,8 @@ class Loader:
             ) from err
 
     def _open(self, target: Target) -> NativeModel:
+        if target.name == "gpu":
+            note_gpu_is_loaded()
         try:
             return NativeModel.open(self._source, self._cpu, self._release_gil, target)
         except (FileFormatError, ModelNotFoundError, LibraryError):
@@ -167,6 +170,8 @@ class Loader:
             raise AcceleratorError(
                 f"accelerator {target.name!r}: {err}", status=err.status
             ) from err
+        except MemoryError as err:
+            raise AcceleratorError(f"accelerator {target.name!r}: no memory: {err}") from err
         except LiteRTError as err:
             raise AcceleratorError(
                 f"accelerator {target.name!r}: the model does not compile for it: "
@@ -269,7 +274,7 @@ class Loader:
             problem = f"the model is compiled for {self._compiled_for} and does not run here"
         try:
             run_once(model)
-        except LiteRTError as err:
+        except (LiteRTError, MemoryError) as err:
             raise _failed(target, problem, err) from err
 
     def verdict_name(self, *parts: object) -> str:
@@ -281,12 +286,14 @@ def _timed(target: Target, model: NativeModel) -> float:
     """Return how long a run takes."""
     try:
         return median_run_s(model)
-    except LiteRTError as err:
+    except (LiteRTError, MemoryError) as err:
         raise _failed(target, "its run fails", err) from err
 
 
-def _failed(target: Target, problem: str, err: LiteRTError) -> AcceleratorError:
+def _failed(target: Target, problem: str, err: LiteRTError | MemoryError) -> AcceleratorError:
     """Return what says why a model does not run on an accelerator."""
+    if isinstance(err, MemoryError):
+        return AcceleratorError(f"accelerator {target.name!r}: {problem}: no memory: {err}")
     return AcceleratorError(
         f"accelerator {target.name!r}: {problem}: "
         f"{'; '.join(failures(err.library_log)[:3]) or err}",
