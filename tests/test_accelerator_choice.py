@@ -54,12 +54,15 @@ class Machine:
     differences: dict[str, str] = field(default_factory=dict)
     timed: list[str] = field(default_factory=list)
     num_compared: int = 0
+    driver_versions: tuple[int, ...] = (1,)
     opened: list[OnAccelerator] = field(default_factory=list)
 
     def target(self, name: Any, options: tuple[tuple[str, str], ...]) -> Target:
         if name not in self.devices:
             raise litert.AcceleratorError(f"accelerator {name!r} is not available: none here")
-        return Target(name, "made up", 7, (self.devices[name],), options)
+        return Target(
+            name, "made up", 7, (self.devices[name],), self.driver_versions, options=options
+        )
 
     def open(
         self, source: Any, cpu: Any, release_gil: Any, target: Target | None = None
@@ -334,6 +337,15 @@ def test_comparison_is_remembered(machine: Machine, model_path: Path) -> None:
     assert machine.num_compared == 1
 
 
+def test_accelerator_without_memory_leaves_the_model_to_the_next(
+    machine: Machine, model_path: Path
+) -> None:
+    machine.problems["gpu"] = MemoryError("compile the model failed")
+    name, reasons = chosen(model_path, accelerator=("gpu", "cpu"))
+    assert name == "cpu"
+    assert reasons[0].startswith("accelerator 'gpu': no memory: compile the model failed")
+
+
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"is_same": 1}', b"\xff", b"[" * 60000])
 def test_comparison_is_done_again_where_what_is_kept_is_damaged(
     machine: Machine, model_path: Path, cache: Path, content: bytes
@@ -343,6 +355,49 @@ def test_comparison_is_done_again_where_what_is_kept_is_damaged(
     kept.write_bytes(content)
     chosen(model_path, accelerator="gpu")
     assert machine.num_compared == 2
+
+
+def test_comparison_is_done_again_with_other_instructions(
+    machine: Machine, model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # OpenVINO's CPU device computes int8 rightly with some of them and wrongly with others.
+    chosen(model_path, accelerator="npu")
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")
+    chosen(model_path, accelerator="npu")
+    assert machine.num_compared == 2
+
+
+def test_comparison_is_done_again_with_another_driver(machine: Machine, model_path: Path) -> None:
+    chosen(model_path, accelerator="gpu")
+    machine.driver_versions = (2,)
+    chosen(model_path, accelerator="gpu")
+    assert machine.num_compared == 2
+
+
+def test_comparison_is_done_again_with_another_build_of_the_library(
+    machine: Machine, model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = tmp_path / "libLiteRt.so"
+    here = dataclasses.replace(litert.library_info(), path=str(build))
+    monkeypatch.setattr(verdicts, "library_info", lambda: here)
+    for text in ("first", "second build"):
+        build.write_text(text)
+        chosen(model_path, accelerator="gpu")
+    assert machine.num_compared == 2
+
+
+def test_comparison_is_done_again_with_other_kernels_for_the_rest(
+    machine: Machine, model_path: Path
+) -> None:
+    for kernels in ("xnnpack", "builtin"):
+        chosen(model_path, accelerator="gpu", cpu=litert.CpuOptions(kernels=kernels))
+    assert machine.num_compared == 2
+
+
+def test_another_gpu_than_the_one_asked_for_is_refused(machine: Machine, model_path: Path) -> None:
+    machine.logs["gpu"] = f"{machine.logs['gpu']}Selected adapter: Other GPU, vendor=other\n"
+    with pytest.raises(litert.AcceleratorError, match="takes Other GPU, not 'some'"):
+        litert.Model(model_path, accelerator="gpu", gpu=litert.GpuOptions(device="some"))
 
 
 @pytest.mark.parametrize("size", [2, 5])

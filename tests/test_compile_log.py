@@ -266,3 +266,20 @@ def test_any_text_is_read(log: str) -> None:
         assert taken.num_total is None or taken.num_total >= 0
         assert all("\n" not in reason for reason in taken.reasons)
     assert all(failures(log.splitlines()))
+
+
+def test_gpu_log_of_several_subgraphs_is_summed_up() -> None:
+    log = f"""{GPU_USED}
+Following operations are not supported by GPU delegate:
+ADD: Tensor type(INT64) is not supported.
+No operations will run on the GPU, and all 1 operations will run on the CPU.
+INFO: Created TensorFlow Lite XNNPACK delegate for CPU.
+Following operations are not supported by GPU delegate:
+ADD: Tensor type(INT64) is not supported.
+2 operations will run on the GPU, and the remaining 3 operations will run on the CPU.
+"""
+
+    taken = read_gpu_log(log)
+
+    assert (taken.num_operators, taken.num_total) == (2, 6)
+    assert taken.reasons == ("2 ADD: Tensor type(INT64) is not supported",)

@@ -274,6 +274,11 @@ def test_unknown_device_is_told(data: Path) -> None:
         on_gpu(data / "conv.tflite", gpu=litert.GpuOptions(device="Voodoo"))
 
 
+def test_kind_of_a_device_is_no_part_of_its_name(data: Path) -> None:
+    with pytest.raises(litert.AcceleratorError, match="no GPU is called 'software'; there is "):
+        on_gpu(data / "conv.tflite", gpu=litert.GpuOptions(device="software"))
+
+
 def test_profile_is_refused(data: Path) -> None:
     # With profiling every run fails.
     with (

@@ -8,6 +8,11 @@ import pytest
 
 import litert
 
+pytest.importorskip("flatbuffers", reason="building a model needs the flatbuffers package")
+pytest.importorskip("ai_edge_litert", reason="needs the schema")
+
+from data.model_kinds import accelerated
+
 
 def test_float_model_is_on_xnnpack_alone(data: Path) -> None:
     with litert.Model(data / "mlp.tflite") as model:
@@ -38,12 +43,6 @@ def test_model_on_both_kernels_is_told_with_both(data: Path) -> None:
     assert sum(one.share or 0.0 for one in placed) == pytest.approx(1.0)
 
 
-def test_operators_of_all_signatures_are_counted(data: Path) -> None:
-    with litert.Model(data / "add.tflite") as model:
-        assert list(model.signatures) == ["add", "scale"]
-        assert model.placement.placed == (litert.PlacedOperators("cpu", "XNNPACK", 2, 1.0),)
-
-
 def test_operators_of_both_branches_are_counted(data: Path) -> None:
     with litert.Model(data / "if_else.tflite") as model:
         placed = model.placement.placed
@@ -57,7 +56,7 @@ def test_branch_that_no_run_enters_is_told(data: Path, monkeypatch: pytest.Monke
         placement = model.placement
 
     placed = [(one.kernels, one.num_operators) for one in placement.placed]
-    assert placed == [("XNNPACK", 1), ("builtin", 1), ("unknown", 1)]
+    assert placed == [("XNNPACK", 1), ("builtin", 1), ("XNNPACK or builtin", 1)]
     assert not placement.is_fully_accelerated
     assert placement.reasons[-1] == "no run on random values has come to 1 MUL"
 
@@ -120,3 +119,51 @@ def test_model_on_the_gpu_is_fully_there(data: Path, software_gpu: Path) -> None
     assert placement.accelerator == "gpu"
     assert placement.placed == (litert.PlacedOperators("gpu", "WebGPU", 3, 1.0),)
     assert placement.is_fully_accelerated
+
+
+def test_all_signatures_count() -> None:
+    with litert.Model(accelerated.two_signatures().to_bytes()) as model:
+        placement = model.placement
+
+    assert placement.placed == (
+        litert.PlacedOperators("cpu", "XNNPACK", 3, 0.75),
+        litert.PlacedOperators("cpu", "builtin", 1, 0.25),
+    )
+    assert not placement.is_fully_accelerated
+
+
+def test_model_without_operators_has_no_place(data: Path) -> None:
+    with litert.Model(
+        data / "only_passthrough.tflite", cpu=litert.CpuOptions(kernels="builtin")
+    ) as model:
+        placement = model.placement
+
+    assert placement.placed == ()
+    assert placement.reasons[-1] == "the model has no operators"
+
+
+def test_model_that_takes_no_random_values_says_so() -> None:
+    with litert.Model(accelerated.only_row().to_bytes(), backend="native") as model:
+        placement = model.placement
+
+    assert placement.placed == (litert.PlacedOperators("cpu", "XNNPACK or builtin", None, None),)
+    assert not placement.is_fully_accelerated
+    assert "a trial run on random values fails" in placement.reasons[0]
+
+
+def test_signature_that_the_gpu_takes_whole_counts(software_gpu: Path) -> None:
+    with litert.Model(accelerated.two_signatures().to_bytes(), accelerator="gpu") as model:
+        placement = model.placement
+
+    assert placement.placed == (
+        litert.PlacedOperators("gpu", "WebGPU", 2, 0.5),
+        litert.PlacedOperators("cpu", "XNNPACK or builtin", 2, 0.5),
+    )
+
+
+def test_signature_that_the_gpu_refuses_leaves_it_the_others(software_gpu: Path) -> None:
+    with litert.Model(accelerated.int64_beside_conv().to_bytes(), accelerator="gpu") as model:
+        placement = model.placement
+
+    assert [one.num_operators for one in placement.placed] == [1, 1]
+    assert placement.reasons[-1].startswith("1 ADD: ")

@@ -193,8 +193,8 @@ class Model:
     def placement(self) -> Placement:
         """Which operators run where, and why not elsewhere.
 
-        Made on first use: on the CPU the model is compiled once more, with profiling, and run once
-        on random values, since the library tells it in no other way.
+        Made on first use: on the CPU the model is compiled once more, with profiling, and every
+        signature is run on random values, since the library tells it in no other way.
 
         Raises:
             UnsupportedModelError: The reference backend, which does not tell.

@@ -192,6 +192,13 @@ LiteRtCompiledModel CompiledModel::handle() const {
   if (handle_ == nullptr) {
     throw ClosedError("the model is closed");
   }
+  if (is_accelerated_ && process_ != ::getpid()) {
+    // It would wait for the threads of the device's library, which stayed behind, for ever.
+    throw StatusError(
+        kRuntimeFailure,
+        "a model on an accelerator cannot be used in a forked child; open it after the "
+        "fork, or start the process in another way (multiprocessing: 'spawn')");
+  }
   return handle_.get();
 }
 

@@ -91,7 +91,7 @@ class CompiledModel {
 
   // The rest needs the mutex.
 
-  // Throws ClosedError after close().
+  // Throws ClosedError after close(), StatusError in a forked child that has it on an accelerator.
   [[nodiscard]] LiteRtCompiledModel handle() const;
   // Destroys the library's object; idempotent.
   void close();

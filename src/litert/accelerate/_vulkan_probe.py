@@ -1,7 +1,8 @@
 """Asks the Vulkan loader for its devices: a program of its own, since a driver may crash or hang.
 
 It is run by its source text, so it needs nothing but Python's own library, and prints one line:
-``litert-vulkan: {"devices": [[name, type], ...]}`` or ``litert-vulkan: {"failure": what}``.
+``litert-vulkan: {"devices": [[name, type, driver version], ...]}`` or
+``litert-vulkan: {"failure": what}``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ _MAX_DEVICES = 64
 
 # Into VkPhysicalDeviceProperties, which is 824 bytes; newer ones append to it by other means.
 _PROPERTIES_BYTES = 4096
+_DRIVER_OFFSET = 4
 _TYPE_OFFSET = 16
 _NAME_OFFSET = 20
 
@@ -38,7 +40,7 @@ class _InstanceCreateInfo(ctypes.Structure):
 
 
 def ask_loader() -> dict[str, object]:
-    """Return the devices as name and VkPhysicalDeviceType, or what failed."""
+    """Return the devices as name, VkPhysicalDeviceType and driver version, or what failed."""
     try:
         loader = ctypes.CDLL(_LOADER)
     except OSError:
@@ -58,11 +60,12 @@ def ask_loader() -> dict[str, object]:
     return {"devices": [_describe(loader, device) for device in found[: num.value] if device]}
 
 
-def _describe(loader: ctypes.CDLL, device: int) -> tuple[str, int]:
+def _describe(loader: ctypes.CDLL, device: int) -> tuple[str, int, int]:
     properties = ctypes.create_string_buffer(_PROPERTIES_BYTES)
     loader.vkGetPhysicalDeviceProperties(ctypes.c_void_p(device), properties)
     name = properties.raw[_NAME_OFFSET:].partition(b"\0")[0].decode(errors="replace")
-    return name, ctypes.c_int.from_buffer(properties, _TYPE_OFFSET).value
+    kind = ctypes.c_int.from_buffer(properties, _TYPE_OFFSET).value
+    return name, kind, ctypes.c_uint32.from_buffer(properties, _DRIVER_OFFSET).value
 
 
 if __name__ == "__main__":

@@ -45,7 +45,8 @@ class Taken:
 
     Attributes:
         num_operators: How many operators; None where the log does not say, though some were.
-        num_total: Of how many; None where the log does not say.
+        num_total: Of how many; None where the log does not say. The GPU's tells it of the subgraphs
+            alone that it does not take as a whole.
         num_partitions: In how many parts.
         reasons: Why the others were not: ``"3 CONV_2D: Tensor type(INT16) is not supported"``.
         device: The device's name, empty where it is not told.
@@ -63,18 +64,23 @@ def read_gpu_log(log: str) -> Taken:
     adapter = _ADAPTER.search(log)
     device = adapter[1] if adapter is not None else ""
     num_partitions = log.count(_GPU_USED)
-    _, found, refused = log.partition(_UNSUPPORTED)
-    if not found:
+    # One section for each subgraph that is not taken as a whole.
+    _, *sections = log.split(_UNSUPPORTED)
+    if not sections:
         return Taken(None if num_partitions else 0, None, num_partitions, (), device)
-    share = _SHARE.search(refused)
-    reasons = tuple(
-        f"{count} {name}: {why}"
-        for (name, why), count in Counter(_OPERATOR.findall(refused)).items()
-    )
-    if share is None:  # the library cuts long messages
+    shares = [_SHARE.search(section) for section in sections]
+    refused: Counter[tuple[str, str]] = Counter()
+    for section, share in zip(sections, shares, strict=True):
+        refused.update(
+            _OPERATOR.findall(section, 0, len(section) if share is None else share.end())
+        )
+    reasons = tuple(f"{count} {name}: {why}" for (name, why), count in refused.items())
+    numbers = [(share[1], int(share[2])) for share in shares if share is not None]
+    if len(numbers) < len(sections):  # the library cuts long messages
         return Taken(None if num_partitions else 0, None, num_partitions, reasons, device)
-    taken = 0 if share[1] == "No" else int(share[1])
-    return Taken(taken, taken + int(share[2]), num_partitions, reasons, device)
+    taken = sum(0 if some == "No" else int(some) for some, _ in numbers)
+    rest = sum(others for _, others in numbers)
+    return Taken(taken, taken + rest, num_partitions, reasons, device)
 
 
 def read_npu_log(log: str) -> Taken:

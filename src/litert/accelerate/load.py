@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from litert.accelerate.compile_log import Taken, failures, read_gpu_log, read_npu_log
+from litert.accelerate.gpu import note_gpu_is_loaded
 from litert.accelerate.names import AcceleratorName
 from litert.accelerate.npu_partition import reasons_for_cpu
 from litert.accelerate.program_cache import program_cache
@@ -89,12 +90,13 @@ class Loader:
         return self._compiled_for is not None
 
     def devices_of(self, name: AcceleratorName) -> tuple[str, ...]:
-        """Return the devices of an accelerator.
+        """Return the devices of an accelerator and their drivers' versions.
 
         Raises:
             AcceleratorError: It is not here.
         """
-        return self._find(name, []).devices
+        found = self._find(name, [])
+        return (*found.devices, *map(str, found.driver_versions))
 
     def cpu_run_s(self) -> float:
         """Return how long a run of the model takes on the CPU.
@@ -134,7 +136,9 @@ class Loader:
         if name != "gpu":
             yield found
             return
-        key = self.verdict_name("gpu", found.options, found.devices).removeprefix(PREFIX)
+        key = self.verdict_name(
+            "gpu", found.options, found.devices, found.driver_versions
+        ).removeprefix(PREFIX)
         with program_cache(self._request.gpu.cache_dir, key) as lines:
             yield self._find(name, lines)
 
@@ -159,6 +163,8 @@ class Loader:
             ) from err
 
     def _open(self, target: Target) -> NativeModel:
+        if target.name == "gpu":
+            note_gpu_is_loaded()
         try:
             return NativeModel.open(self._source, self._cpu, self._release_gil, target)
         except (FileFormatError, ModelNotFoundError, LibraryError):
@@ -167,6 +173,8 @@ class Loader:
             raise AcceleratorError(
                 f"accelerator {target.name!r}: {err}", status=err.status
             ) from err
+        except MemoryError as err:
+            raise AcceleratorError(f"accelerator {target.name!r}: no memory: {err}") from err
         except LiteRTError as err:
             raise AcceleratorError(
                 f"accelerator {target.name!r}: the model does not compile for it: "
@@ -202,7 +210,11 @@ class Loader:
             )
             return Taken(num_parts, len(operators), num_parts, reasons)
         log = model.compile_log()
-        taken = read_gpu_log(log) if target.name == "gpu" else read_npu_log(log)
+        if target.name == "gpu":
+            taken = self._with_whole_subgraphs(read_gpu_log(log))
+            self._check_device(taken.device)
+        else:
+            taken = read_npu_log(log)
         if taken.num_operators == 0:
             said = taken.reasons or tuple(failures(log.splitlines())[:3])
             if not said and not model.registered_accelerators & target.bit:
@@ -214,11 +226,41 @@ class Loader:
             )
         return taken
 
+    def _check_device(self, device: str) -> None:
+        """Refuse another device than the one that was asked for, which the library takes then."""
+        if device and not self._request.gpu.is_device(device):
+            raise AcceleratorError(
+                f"accelerator 'gpu': the library takes {device}, not {self._request.gpu.device!r}"
+            )
+
+    def _with_whole_subgraphs(self, taken: Taken) -> Taken:
+        """Add the subgraphs of other signatures that the GPU took without a word."""
+        if taken.num_operators is None or taken.num_total is None or not taken.num_partitions:
+            return taken
+        with as_buffer(self._source) as data:
+            model = read_model(data)
+        if len(model.subgraphs) == 1:
+            return taken
+        if len(model.subgraphs) != len({entry.subgraph for entry in model.signatures}):
+            # With bodies of loops and branches there, nothing tells whose operators were counted.
+            return (
+                replace(taken, num_operators=None, num_total=None) if taken.num_operators else taken
+            )
+        total = sum(len(subgraph.operators) for subgraph in model.subgraphs)
+        more = max(0, total - taken.num_total)
+        return replace(taken, num_operators=taken.num_operators + more, num_total=total)
+
     def _check(self, target: Target, model: NativeModel) -> None:
         """Compare with the CPU, which the library does not do: some answer Ok with garbage."""
         options = self._request.gpu.lines() if target.name == "gpu" else target.options
         verdict = self.verdict_name(
-            "same", target.hardware, options, target.devices, target.folders
+            "same",
+            target.hardware,
+            options,
+            target.devices,
+            target.driver_versions,
+            target.folders,
+            (self._cpu.kernels, self._cpu.xnnpack_bits),  # for what the accelerator leaves
         )
         is_known = (read_verdict(verdict) or {}).get("is_same") is True
         if is_known or self._compiled_for is not None:
@@ -243,7 +285,7 @@ class Loader:
             problem = f"the model is compiled for {self._compiled_for} and does not run here"
         try:
             run_once(model)
-        except LiteRTError as err:
+        except (LiteRTError, MemoryError) as err:
             raise _failed(target, problem, err) from err
 
     def verdict_name(self, *parts: object) -> str:
@@ -255,12 +297,14 @@ def _timed(target: Target, model: NativeModel) -> float:
     """Return how long a run takes."""
     try:
         return median_run_s(model)
-    except LiteRTError as err:
+    except (LiteRTError, MemoryError) as err:
         raise _failed(target, "its run fails", err) from err
 
 
-def _failed(target: Target, problem: str, err: LiteRTError) -> AcceleratorError:
+def _failed(target: Target, problem: str, err: LiteRTError | MemoryError) -> AcceleratorError:
     """Return what says why a model does not run on an accelerator."""
+    if isinstance(err, MemoryError):
+        return AcceleratorError(f"accelerator {target.name!r}: {problem}: no memory: {err}")
     return AcceleratorError(
         f"accelerator {target.name!r}: {problem}: "
         f"{'; '.join(failures(err.library_log)[:3]) or err}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from litert.accelerate.gpu import describe_devices, gpu_library
+from litert.accelerate.gpu import describe_devices, fork_problem, gpu_library
 from litert.accelerate.names import AcceleratorName, check_name
 from litert.accelerate.npu import OPENVINO_CPU, npu_devices, npu_problem
 from litert.accelerate.openvino import DISPATCH_LIBRARY, openvino_folders, openvino_problem
@@ -123,10 +123,11 @@ def _examine_gpu(library: str, library_problem: str) -> Accelerator:
     except AcceleratorError as err:
         return Accelerator(name="gpu", available=False, reason=str(err))
     found = vulkan_devices()
+    problem = fork_problem() or found.problem
     return Accelerator(
         name="gpu",
-        available=not found.problem,
-        reason=found.problem,
+        available=not problem,
+        reason=problem,
         devices=found.names,
         library=path,
         details=describe_devices(found),

@@ -39,8 +39,9 @@ class GpuOptions:
         precision: ``"fp32"`` (the default) gives the CPU's results; ``"fp16"`` and
             ``"fp16_with_fp32_sums"`` are faster and less exact, and are refused where the device
             computes them wrongly.
-        device: Part of the name of the device to use, as ``litert.accelerators()`` lists them; by
-            default the driver's first.
+        device: Part of the name of the device to use, in capitals or not, as
+            ``litert.accelerators()`` lists them, without the kind behind it; by default the
+            driver's first.
         cache_dir: Where compiled programs and converted weights are kept: ``"auto"`` for the user's
             cache folder, a folder's path, or None for nowhere.
 
@@ -57,6 +58,10 @@ class GpuOptions:
         if self.device is not None:
             _check_text("device", self.device)
         check_cache_setting("cache_dir", self.cache_dir)
+
+    def is_device(self, name: str) -> bool:
+        """Whether a device of that name may be used."""
+        return self.device is None or self.device.lower() in name.lower()
 
     def lines(self) -> list[str]:
         """Return the options as the library takes them, but for the cache."""

@@ -9,9 +9,11 @@ from litert.accelerate.placement import PlacedOperators, Placement
 from litert.accelerate.target import CPU_BIT
 from litert.backends.native import NativeModel
 from litert.backends.protocol import BackendModel
-from litert.errors import UnsupportedModelError
+from litert.errors import ExecutionError, RunCancelledError, UnsupportedModelError
 from litert.model_file import as_buffer, read_model
 from litert.options import CpuOptions
+
+_EITHER = "XNNPACK or builtin"
 
 
 def find_placement(
@@ -50,11 +52,18 @@ def _on_cpu(
     is_builtin_chosen = options.kernels == "builtin"
     if is_builtin_chosen:
         reasons = (*reasons, "chosen by kernels='builtin'")
+    total = _num_operators(source)
+    if total == 0:
+        return Placement("cpu", (), False, (*reasons, "the model has no operators"))
     if is_builtin_chosen and not model.has_plugins:
-        with as_buffer(source) as data:
-            total = sum(len(subgraph.operators) for subgraph in read_model(data).subgraphs)
         return Placement("cpu", (_placed("cpu", "builtin", total, total),), False, reasons)
-    found = find_builtin_operators(model, source, list(model.signatures))
+    try:
+        found = find_builtin_operators(model, source, list(model.signatures))
+    except (ExecutionError, RunCancelledError) as err:
+        # Perhaps a model that does not take random values: it may run well on others.
+        untold = PlacedOperators("cpu", _EITHER, None, None)
+        reasons = (*reasons, f"not known, as a trial run on random values fails: {err}")
+        return Placement("cpu", (untold,), False, reasons)
     delegates = ", ".join(model.delegate_names())
     if found.num_delegated:
         parts = "1 part" if found.num_delegate_parts == 1 else f"{found.num_delegate_parts} parts"
@@ -74,7 +83,7 @@ def _on_cpu(
             ("cpu", "XNNPACK", found.num_xnnpack),
             ("cpu", "custom", found.num_custom),
             ("cpu", "builtin", num_builtin),
-            ("cpu", "unknown", num_unreached),
+            ("cpu", _EITHER, num_unreached),
         )
         if number
     )
@@ -87,8 +96,7 @@ def _on_accelerator(source: str | bytes, opened: Opened) -> Placement:
     assert taken is not None
     total = taken.num_total
     if total is None:
-        with as_buffer(source) as data:
-            total = sum(len(subgraph.operators) for subgraph in read_model(data).subgraphs)
+        total = _num_operators(source)
     is_full = not target.hardware & CPU_BIT or (
         not taken.reasons and taken.num_operators in (None, total)
     )
@@ -98,9 +106,14 @@ def _on_accelerator(source: str | bytes, opened: Opened) -> Placement:
     if not is_full:
         reasons = reasons_for_cpu(source, target, taken)
         rest = None if number is None else total - number
-        placed.append(_placed("cpu", "XNNPACK or builtin", rest, total))
+        placed.append(_placed("cpu", _EITHER, rest, total))
     device = (f"on {', '.join(target.devices)}",) if target.devices else ()
     return Placement(target.name, tuple(placed), is_full, (*device, *opened.reasons, *reasons))
+
+
+def _num_operators(source: str | bytes) -> int:
+    with as_buffer(source) as data:
+        return sum(len(subgraph.operators) for subgraph in read_model(data).subgraphs)
 
 
 def _placed(accelerator: str, kernels: str, number: int | None, total: int) -> PlacedOperators:

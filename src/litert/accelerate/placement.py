@@ -13,9 +13,8 @@ class PlacedOperators:
     Attributes:
         accelerator: ``"cpu"``, ``"gpu"``, ``"npu"``, or ``"delegate"``.
         kernels: What computes them: ``"XNNPACK"``, ``"builtin"`` (the library's plain kernels),
-            ``"custom"`` (kernels that the model was given), ``"WebGPU"``, ``"OpenVINO"``, the
-            delegates' files, or ``"unknown"`` (XNNPACK or builtin, in a branch or loop that no run
-            on random values has entered).
+            ``"XNNPACK or builtin"`` where the library does not tell which, ``"custom"`` (kernels
+            that the model was given), ``"WebGPU"``, ``"OpenVINO"``, or the delegates' files.
         num_operators: How many; None where the library does not tell.
         share: Which part of all operators that is, 0 to 1; None where that is not known.
     """

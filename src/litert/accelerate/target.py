@@ -12,6 +12,7 @@ from litert.accelerate.machine import require
 from litert.accelerate.names import AcceleratorName
 from litert.accelerate.openvino import openvino_folders, openvino_problem
 from litert.accelerate.options import GpuOptions, NpuOptions
+from litert.accelerate.vulkan import vulkan_devices, without_kind
 from litert.ahead_of_time.npu_targets import VENDORS, Vendor
 from litert.errors import AcceleratorError
 from litert.library import library_info
@@ -31,6 +32,7 @@ class Target:
         kernels: What computes there: ``"WebGPU"``, ``"OpenVINO"``.
         hardware: The accelerator's bit, with the CPU's unless the accelerator has to run all.
         devices: The devices' names.
+        driver_versions: The devices' drivers', as far as they are known.
         options: Texts by the name that the library's parser looks for.
         gpu_folder: Of the GPU's library.
         compiler_folder: Of the NPU's compiler plugin; empty for a model that is compiled already.
@@ -41,6 +43,7 @@ class Target:
     kernels: str
     hardware: int
     devices: tuple[str, ...] = ()
+    driver_versions: tuple[int, ...] = ()
     options: tuple[tuple[str, str], ...] = ()
     gpu_folder: str = ""
     compiler_folder: str = ""
@@ -79,17 +82,16 @@ def gpu_target(options: GpuOptions, cache_lines: list[str]) -> Target:
     """
     found = require("gpu")
     assert found.library is not None  # of what is available
-    if options.device is not None and not any(
-        options.device.lower() in device.lower() for device in found.devices
-    ):
-        raise AcceleratorError(
-            f"no GPU is called {options.device!r}; there is {', '.join(found.devices) or 'none'}"
-        )
+    # The library knows nothing of the kind behind a name; where nobody was asked, it finds out.
+    names = [without_kind(device) for device in found.devices]
+    if options.device is not None and names and not any(map(options.is_device, names)):
+        raise AcceleratorError(f"no GPU is called {options.device!r}; there is {', '.join(names)}")
     return Target(
         name="gpu",
         kernels="WebGPU",
         hardware=_BITS["gpu"] | CPU_BIT,
         devices=found.devices,
+        driver_versions=vulkan_devices().driver_versions,
         options=(("gpu_options", _text(options.lines() + cache_lines)),),
         gpu_folder=os.path.dirname(found.library),
     )

@@ -52,7 +52,7 @@ def difference(model: NativeModel, reference: NativeModel) -> str:
                 # Twice: some fail when their buffers are used again.
                 model.run(key, inputs)
                 computed = model.run(key, inputs)
-        except LiteRTError as err:
+        except (LiteRTError, MemoryError) as err:
             return f"its run fails: {err}"
         for name, array in expected.items():
             found = _describe_difference(computed[name], array)

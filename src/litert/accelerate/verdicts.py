@@ -1,8 +1,8 @@
 """What trial runs have found out, kept for later processes.
 
-A verdict holds for one content of a model, one release of the library, one device and one set of
-options, all of which are in its name. Whatever goes wrong with the folder costs time and nothing
-else.
+A verdict holds for one content of a model, one release of the library, one CPU, one device and one
+set of options, all of which are in its name. Whatever goes wrong with the folder costs time and
+nothing else.
 """
 
 from __future__ import annotations
@@ -16,13 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from litert.cache import VERDICT_PREFIX, cache_folder
-from litert.cpu import cpu_model
+from litert.cpu import cpu_features, cpu_model
 from litert.library import library_info
 
 PREFIX = VERDICT_PREFIX
 
-_FORMAT = 1
+_FORMAT = 2
 _MAX_BYTES = 65536
+# Which instructions OpenVINO's CPU device may use, on which its results depend.
+_SETTINGS = tuple(
+    f"{prefix}_{name}"
+    for prefix in ("ONEDNN", "DNNL")
+    for name in ("MAX_CPU_ISA", "DEFAULT_FPMATH_MODE")
+)
 
 _log = logging.getLogger("litert")
 
@@ -35,9 +41,20 @@ def verdict_name(content_hash: str, *parts: object) -> str:
         parts: What else: options, devices. Their ``repr`` counts.
     """
     info = library_info()
-    depends = repr((_FORMAT, info.version, info.package, cpu_model(), parts))
+    machine = (cpu_model(), cpu_features(), [os.environ.get(name) for name in _SETTINGS])
+    library = (info.version, info.package, _identity(info.path))
+    depends = repr((_FORMAT, library, machine, parts))
     digest = hashlib.sha256(depends.encode("utf-8", "surrogateescape")).hexdigest()
     return f"{PREFIX}{content_hash}-{digest[:32]}"
+
+
+def _identity(library: str) -> tuple[object, ...]:
+    """Tell one build of a library from another, which may have the same version."""
+    try:
+        found = os.stat(library)
+    except OSError:
+        return (library,)
+    return library, found.st_size, found.st_mtime_ns
 
 
 def read_verdict(name: str) -> dict[str, Any] | None:

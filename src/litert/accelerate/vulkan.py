@@ -39,11 +39,13 @@ class VulkanDevices:
         names: The devices with their kind: ``"SwiftShader Device (Subzero), software"``.
         problem: Why there is none, and what to do; empty where there is one, or may be one.
         is_asked: Whether the loader was asked; else there are drivers, and nobody tried them.
+        driver_versions: Of each device, as its driver counts them.
     """
 
     names: tuple[str, ...] = ()
     problem: str = ""
     is_asked: bool = True
+    driver_versions: tuple[int, ...] = ()
 
 
 def vulkan_devices() -> VulkanDevices:
@@ -93,11 +95,22 @@ def _read_answer(text: str, status: int) -> VulkanDevices:
             answer = json.loads(line.removeprefix(_MARK))
             if "failure" in answer:
                 return _failed(str(answer["failure"]))
-            names = tuple(_describe(*device) for device in answer["devices"])
+            names = tuple(_describe(*device[:2]) for device in answer["devices"])
+            versions = tuple(int(device[2]) for device in answer["devices"] if len(device) > 2)
         except (ValueError, TypeError, KeyError, AttributeError):
             break
-        return VulkanDevices(names) if names else _failed("driver")
+        if not names:
+            return _failed("driver")
+        return VulkanDevices(names, driver_versions=versions)
     return _failed(f"the process that asked gave no answer (exit status {status})")
+
+
+def without_kind(name: str) -> str:
+    """Return a device's name as its driver gives it."""
+    return next(
+        (name.removesuffix(f", {kind}") for kind in _KINDS.values() if name.endswith(f", {kind}")),
+        name,
+    )
 
 
 def _describe(name: Any, kind: Any) -> str:

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from .builder import RELU, Graph, Model, Op, Type, integers, normal, quantization, schema
+from .builder import (
+    RELU,
+    SERVING_DEFAULT,
+    Graph,
+    Model,
+    Op,
+    Type,
+    integers,
+    normal,
+    quantization,
+    schema,
+)
 
 
 def large_conv() -> Model:
@@ -32,15 +43,42 @@ def partly_float() -> Model:
 def conv_between_lrn() -> Model:
     """A convolution before and after a normalization that no GPU has."""
     model = Model()
-    graph = model.graph()
+    _serve_conv_between_lrn(model.graph())
+    return model
+
+
+def two_signatures() -> Model:
+    """A signature of one convolution, "conv", and one as ``conv_between_lrn``, "lrn"."""
+    model = Model()
+    graph = model.graph("conv")
     x = graph.tensor("x", [1, 8, 8, 8])
-    normalized = graph.op1(
-        Op.LOCAL_RESPONSE_NORMALIZATION,
-        [_convolution(graph, x, 8, 8)],
-        graph.tensor("normalized", [1, 8, 8, 8]),
-        schema.LocalResponseNormalizationOptionsT(radius=2, bias=1.0, alpha=0.5, beta=0.5),
+    graph.serve({"x": x}, {"y": _convolution(graph, x, 8, 8)}, "conv")
+    _serve_conv_between_lrn(model.graph("lrn"), "lrn")
+    return model
+
+
+def int64_beside_conv() -> Model:
+    """A signature that no GPU takes, "sum", and one of a convolution, "conv"."""
+    model = Model()
+    graph = model.graph("sum")
+    n, one = graph.tensor("n", [4], Type.INT64), graph.const("one", np.int64([1]))
+    total = graph.tensor("total", [4], Type.INT64)
+    graph.serve(
+        {"n": n}, {"total": graph.op1(Op.ADD, [n, one], total, schema.AddOptionsT())}, "sum"
     )
-    graph.serve({"x": x}, {"y": _convolution(graph, normalized, 8, 8)})
+    graph = model.graph("conv")
+    x = graph.tensor("x", [1, 8, 8, 8])
+    graph.serve({"x": x}, {"y": _convolution(graph, x, 8, 8)}, "conv")
+    return model
+
+
+def only_row() -> Model:
+    """Row i of one row: it fails on most random values of i."""
+    model = Model()
+    graph = model.graph()
+    i, rows = graph.tensor("i", [8], Type.INT32), graph.const("rows", normal(1, 3))
+    y = graph.op1(Op.GATHER, [rows, i], graph.tensor("y", [8, 3]), schema.GatherOptionsT())
+    graph.serve({"i": i}, {"y": y})
     return model
 
 
@@ -62,6 +100,17 @@ def int8_weights() -> Model:
     y = graph.dense([mean, weights, graph.const("b", normal(5))], graph.tensor("y", [1, 5]))
     graph.serve({"x": x}, {"y": y})
     return model
+
+
+def _serve_conv_between_lrn(graph: Graph, key: str = SERVING_DEFAULT) -> None:
+    x = graph.tensor("x", [1, 8, 8, 8])
+    normalized = graph.op1(
+        Op.LOCAL_RESPONSE_NORMALIZATION,
+        [_convolution(graph, x, 8, 8)],
+        graph.tensor("normalized", [1, 8, 8, 8]),
+        schema.LocalResponseNormalizationOptionsT(radius=2, bias=1.0, alpha=0.5, beta=0.5),
+    )
+    graph.serve({"x": x}, {"y": _convolution(graph, normalized, 8, 8)}, key)
 
 
 def _convolution(graph: Graph, x: int, size: int, num_channels: int) -> int:
