@@ -152,9 +152,11 @@ def test_name_from_elsewhere_may_be_written_in_any_way(name: str, model_path: Pa
 @pytest.mark.parametrize(
     ("accelerator", "message"),
     [
-        ("abacus", "^accelerator 'abacus': expected 'cpu', 'gpu' or 'npu'$"),
+        ("abacus", "^accelerator 'abacus': expected 'cpu', 'gpu', 'npu' or 'auto'$"),
         ("gpus", "did you mean 'gpu'"),
-        ("", "^accelerator '': expected 'cpu', 'gpu' or 'npu'$"),
+        ("atuo", "did you mean 'auto'"),
+        ("gpu, cpu", r"^accelerator 'gpu, cpu': several are a tuple: \('gpu', 'cpu'\)$"),
+        ("", "^accelerator '': expected 'cpu', 'gpu', 'npu' or 'auto'$"),
         ((), r"^accelerator: expected 'auto', 'cpu', .* or several of these .*got \(\)$"),
         ([], r"^accelerator: expected 'auto'.*got \[\]$"),
         (None, "^accelerator: expected 'auto'.*got None$"),

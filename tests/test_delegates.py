@@ -78,6 +78,7 @@ def test_placement_tells_what_it_took(data: Path, delegate: Callable[..., Any]) 
     assert placement.placed == (
         litert.PlacedOperators("delegate", "libsample_delegate.so", 1, 1.0),
     )
+    assert placement.reasons == ("delegates run 1 part of the graph",)
 
 
 def test_delegate_that_takes_nothing_is_told(data: Path, delegate: Callable[..., Any]) -> None:
@@ -124,6 +125,11 @@ def test_library_that_does_not_load_tells_the_loaders_reason(data: Path, tmp_pat
         opened(data, litert.Delegate(broken))
     with pytest.raises(litert.LibraryError, match="No such file or directory"):
         opened(data, litert.Delegate(tmp_path / "missing.so"))
+
+
+def test_bare_name_is_not_looked_for_in_the_working_folder(data: Path) -> None:
+    with pytest.raises(litert.LibraryError, match=r"No such file.*: write \./libmissing\.so$"):
+        opened(data, litert.Delegate("libmissing.so"))
 
 
 def test_library_that_is_no_delegate_is_told(

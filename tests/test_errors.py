@@ -157,6 +157,12 @@ def test_num_threads_given_twice_is_an_option_error(data: Path) -> None:
         litert.Model(data / "add.tflite", num_threads=2, cpu=litert.CpuOptions())
 
 
+@pytest.mark.parametrize("cpu", [{"num_threads": 1}, {}, 2, "xnnpack"])
+def test_cpu_that_is_no_cpu_options_is_an_option_error(data: Path, cpu: object) -> None:
+    with pytest.raises(litert.OptionError, match=r"^cpu: expected CpuOptions\(\.\.\.\), got "):
+        litert.Model(data / "add.tflite", cpu=cpu)  # type: ignore[arg-type]
+
+
 def test_unknown_kernels_are_an_option_error() -> None:
     with pytest.raises(litert.OptionError, match="kernels: expected 'xnnpack' or 'builtin'"):
         litert.CpuOptions(kernels="gpu")  # type: ignore[arg-type]

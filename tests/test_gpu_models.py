@@ -69,7 +69,7 @@ REFUSED = {
     "int16x8_dense": r"takes none of the model's operators: 1 FULLY_CONNECTED: .*INT16",
     "only_passthrough": "takes none of the model's operators$",
     "rank5": "takes none of the model's operators: 1 ADD: Tensor dimensions must be less than 5",
-    "svdf_state": "variable tensor 'state'",
+    "svdf_state": "the native core does not run the model: variable tensor 'state'",
     "while_loop": "takes none of the model's operators: 1 WHILE: Operation is not supported",
     "zero_size": "zero-size tensor 'x'",
 }

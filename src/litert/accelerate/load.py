@@ -162,7 +162,8 @@ class Loader:
             raise
         except UnsupportedModelError as err:
             raise AcceleratorError(
-                f"accelerator {target.name!r}: {err}", status=err.status
+                f"accelerator {target.name!r}: the native core does not run the model: {err}",
+                status=err.status,
             ) from err
         except LiteRTError as err:
             raise AcceleratorError(

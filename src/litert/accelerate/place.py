@@ -65,7 +65,8 @@ def _on_cpu(
         # What XNNPACK does not have a part in, the delegates have taken.
         number = None if found.uses_xnnpack else rest
         placed.append(_placed("delegate", delegates, number, total))
-        reasons = (*reasons, f"delegates run {found.num_delegate_parts} parts of the graph")
+        parts = "part" if found.num_delegate_parts == 1 else "parts"
+        reasons = (*reasons, f"delegates run {found.num_delegate_parts} {parts} of the graph")
     elif delegates:
         reasons = (*reasons, f"no operator was taken by {delegates}")
     if found.uses_xnnpack and rest:

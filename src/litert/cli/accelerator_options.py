@@ -47,7 +47,7 @@ def accelerator_arguments(args: argparse.Namespace) -> AcceleratorArguments:
     names: str = args.accelerator
     if "," not in names:
         return {"accelerator": names, "strict": args.strict}  # type: ignore[typeddict-item]
-    order: list[AcceleratorName] = names.split(",")  # type: ignore[assignment]
+    order: list[AcceleratorName] = [name.strip() for name in names.split(",")]  # type: ignore[misc]
     return {"accelerator": order, "strict": args.strict}
 
 
