@@ -407,6 +407,23 @@ def test_table_fits_eighty_columns(data):
     assert len(lines) - header - 1 == 6
 
 
+def test_table_sums_up_operators_of_one_kind(data):
+    profile = profiled(data / "mlp.tflite", {"x": np.zeros((1, 8), np.float32)})
+    assert len(profile.by_kind) < len(profile.operators)
+    _, kinds, _ = profile.table().split("\n\n")
+    header, *rows = kinds.splitlines()
+    assert header.split() == ["kind", "kernels", "operators", "calls", "us", "share"]
+    assert [int(row.split()[-4]) for row in rows] == [
+        kind.num_operators for kind in profile.by_kind
+    ]
+
+
+def test_table_of_operators_of_different_kinds_has_no_sums(data):
+    profile = profiled(data / "conv.tflite", {"image": np.zeros((1, 16, 16, 3), np.float32)})
+    assert len(profile.by_kind) == len(profile.operators)
+    assert "kind " not in profile.table()
+
+
 def test_table_sums_up_what_it_leaves_out(data):
     profile = profiled(data / "slow_loop.tflite", loop_inputs(5))
     last = profile.table(max_rows=2).splitlines()[-1].split()

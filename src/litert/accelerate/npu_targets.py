@@ -119,7 +119,7 @@ def parse_target(text: str) -> Target:
         what = f"vendor {key!r} is not known" if vendor is None else "the chip is missing"
         raise OptionError(
             f"target {text!r}: {what}; expected vendor:chip such as 'intel:PTL', the vendor one "
-            f"of {known}"
+            f"of {known}; litert-native compile --list-targets has all"
         )
     chip = chip.strip().upper()
     if chip not in vendor.chips:

@@ -38,6 +38,8 @@ _OF_OTHER_MODELS = {
     "warmup": "--warmup",
     "compare": "--compare",
     "profile": "--profile",
+    "trace": "--trace",
+    "plot": "--plot",
     "accelerator": "--accelerator",
     "strict": "--strict",
 }
