@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import litert
 from litert.cli.main import main
 
 
@@ -157,3 +158,53 @@ def test_spaces_in_the_order_are_allowed(
     assert main(["run", str(data / "conv.tflite"), "--accelerator", "gpu, cpu"]) == 0
 
     assert "placement  cpu" in capsys.readouterr().out
+
+
+def test_kernels_are_chosen(capsys: pytest.CaptureFixture[str], data: Path) -> None:
+    assert main(["run", str(data / "conv.tflite"), "--kernels", "builtin", "--strict"]) == 0
+
+    assert "placement  cpu (builtin): 3 operators, 100%" in capsys.readouterr().out
+
+
+def test_precision_of_the_gpu_is_chosen(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, software_gpu: Path
+) -> None:
+    accelerated = pytest.importorskip("data.model_kinds.accelerated")
+    # Garbage in float16, right in float32.
+    path = tmp_path / "large.tflite"
+    path.write_bytes(accelerated.large_conv().to_bytes())
+
+    told = fail(capsys, "run", path, "--accelerator", "gpu", "--precision", "fp16")
+
+    assert "differs from the CPU's" in told
+    assert main(["run", str(path), "--accelerator", "gpu", "--precision", "fp32"]) == 0
+
+
+def test_device_that_stands_for_the_npu_is_chosen(
+    capsys: pytest.CaptureFixture[str], data: Path, openvino_cpu: litert.NpuOptions
+) -> None:
+    assert (
+        main(["run", str(data / "mlp.tflite"), "--accelerator", "npu", "--npu-device", "cpu"]) == 0
+    )
+
+    assert "on OpenVINO's CPU device" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "name"),
+    [("--precision", "fp16", "gpu"), ("--npu-device", "cpu", "npu")],
+)
+def test_option_of_an_accelerator_that_is_not_asked_for_is_refused(
+    capsys: pytest.CaptureFixture[str], data: Path, option: str, value: str, name: str
+) -> None:
+    told = fail(capsys, "run", data / "mlp.tflite", option, value)
+
+    assert f"{option}: has no meaning without --accelerator {name}" in told
+
+
+def test_compared_files_run_on_xnnpack(capsys: pytest.CaptureFixture[str], data: Path) -> None:
+    path = data / "mlp.tflite"
+
+    told = fail(capsys, "benchmark", "--compare", path, path, "--kernels", "builtin")
+
+    assert "--kernels: has no meaning for files that are compared" in told

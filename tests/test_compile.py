@@ -253,6 +253,23 @@ def test_output_that_cannot_be_written_is_refused(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"target": 3}, r"^target: expected vendor:chip such as 'intel:PTL', got 3$"),
+        ({"output": None}, "^output: expected a path, got NoneType$"),
+        ({"output": ""}, "^output: expected a path, got ''$"),
+        ({"source_path": b"TFL3"}, "^source_path: expected a path, got bytes$"),
+    ],
+)
+def test_arguments_of_wrong_types_are_told(
+    data: Path, output: Path, arguments: dict[str, object], message: str
+) -> None:
+    sound = {"source_path": data / "mlp.tflite", "target": "intel:PTL", "output": output}
+    with pytest.raises(OptionError, match=message):
+        litert.compile_model(**sound | arguments)
+
+
+@pytest.mark.parametrize(
     ("target", "device", "message"),
     [
         ("qualcomm:SM8650", "cpu", "for targets of Intel"),

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from litert.arrays import unknown_name
 from litert.cli.accelerator_options import (
-    accelerator_arguments,
     add_accelerator_arguments,
     is_accelerator_asked_for,
+    model_arguments,
     placement_json,
     placement_lines,
 )
@@ -118,16 +118,16 @@ def run(args: argparse.Namespace) -> int:
     """
     version = _open_library()  # before the clock starts
     args.model, files = settle_compare(args.model, args.compare)
-    on_accelerator = accelerator_arguments(args)
+    on_model = model_arguments(args)
     if files:
         if is_accelerator_asked_for(args):
             raise OptionError("--accelerator: has no meaning for files that are compared")
+        if args.kernels != "xnnpack":
+            raise OptionError("--kernels: has no meaning for files that are compared")
         return run_comparison(args, files, version)
     args.runs = _DEFAULT_RUNS if args.runs is None else args.runs
     args.warmup = _DEFAULT_WARMUP if args.warmup is None else args.warmup
-    opened = Opened(
-        lambda: Model(args.model, num_threads=args.threads, backend=args.backend, **on_accelerator)
-    )
+    opened = Opened(lambda: Model(args.model, backend=args.backend, **on_model))
     model: Model = opened.value
     with model:
         key = _signature_key(model, args.signature)

@@ -42,6 +42,9 @@ _OF_OTHER_MODELS = {
     "plot": "--plot",
     "accelerator": "--accelerator",
     "strict": "--strict",
+    "kernels": "--kernels",
+    "precision": "--precision",
+    "npu_device": "--npu-device",
 }
 
 

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from litert.arrays import unknown_name
 from litert.cli.accelerator_options import (
-    accelerator_arguments,
     add_accelerator_arguments,
+    model_arguments,
     placement_json,
     placement_lines,
 )
@@ -104,12 +104,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         LiteRTError: The model, an input or an option is at fault; the message says how.
     """
-    with Model(
-        args.model,
-        num_threads=args.threads,
-        backend=args.backend,
-        **accelerator_arguments(args),
-    ) as model:
+    with Model(args.model, backend=args.backend, **model_arguments(args)) as model:
         signature = _choose_signature(model, args.signature)
         inputs = read_inputs(args.input, signature, args.seed)
         arrays = {name: given.array for name, given in inputs.items()}
