@@ -144,6 +144,26 @@ def test_file_that_is_missing_is_no_fault_of_the_gpu(data: Path, accelerator: An
         litert.Model(data / "no_such.tflite", accelerator=accelerator)
 
 
+@pytest.mark.parametrize("strict", [False, True])
+def test_composite_is_refused_before_it_ends_the_process(tmp_path: Path, strict: bool) -> None:
+    path = tmp_path / "composite.tflite"
+    path.write_bytes(accelerated.rms_norm_composite().to_bytes())
+    program = f"""
+import litert
+try:
+    litert.Model({str(path)!r}, accelerator="gpu", strict={strict})
+except litert.AcceleratorError as err:
+    print(err)
+with litert.Model({str(path)!r}, accelerator="auto") as model:
+    print(model.placement.accelerator)
+"""
+    assert run_python(program).stdout.splitlines() == [
+        "accelerator 'gpu': the model has STABLEHLO_COMPOSITE operators, over which the GPU's "
+        "delegate ends the process",
+        "cpu",
+    ]
+
+
 # Part of a model
 
 

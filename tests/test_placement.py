@@ -96,3 +96,8 @@ def test_model_on_the_gpu_is_fully_there(data: Path, software_gpu: Path) -> None
     assert placement.accelerator == "gpu"
     assert placement.placed == (litert.PlacedOperators("gpu", "WebGPU", 3, 1.0),)
     assert placement.is_fully_accelerated
+
+
+def test_model_without_operators_says_so(data: Path) -> None:
+    with litert.Model(data / "only_passthrough.tflite") as model:
+        assert str(model.placement) == "cpu: no operators"

@@ -124,7 +124,26 @@ class Loader:
             )
         if name == "npu":
             return npu_target(self._request.npu, self._compiled_for)
-        return gpu_target(self._request.gpu, cache_lines)
+        target = gpu_target(self._request.gpu, cache_lines)
+        if self._has_composites():
+            raise AcceleratorError(
+                "accelerator 'gpu': the model has STABLEHLO_COMPOSITE operators, over which the "
+                "GPU's delegate ends the process"
+            )
+        return target
+
+    def _has_composites(self) -> bool:
+        """Whether the model has operators with a body of their own for those that lack them.
+
+        The delegate of 2.1.6 to 2.3.0 follows a null pointer at each one that it takes, and fails
+        beside those that it leaves: the library gives it their bodies, too.
+        """
+        with as_buffer(self._source) as data:
+            return any(
+                operator.code.name == "STABLEHLO_COMPOSITE"
+                for subgraph in read_model(data).subgraphs
+                for operator in subgraph.operators
+            )
 
     @contextmanager
     def _target(self, name: AcceleratorName) -> Iterator[Target]:
