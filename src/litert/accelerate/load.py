@@ -200,7 +200,8 @@ class Loader:
         if self._compiled_for is not None:
             return str(err)
         with as_buffer(self._source) as data:
-            return explain_unrunnable(data) or f"status {err.status}"
+            unrunnable = explain_unrunnable(data)
+        return unrunnable or f"status {err.status}, and the library does not say why"
 
     def _taken(self, target: Target, model: NativeModel) -> Taken:
         if self._compiled_for is not None:
