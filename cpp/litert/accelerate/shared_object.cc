@@ -29,7 +29,8 @@ std::string advice(const std::string& path) {
 SharedObject::SharedObject(std::string path)
     : path_(std::move(path)), handle_(dlopen(path_.c_str(), RTLD_NOW | RTLD_LOCAL)) {
   if (handle_ == nullptr) {
-    throw runtime::StatusError(kDynamicLoading, "cannot load " + path_ + ": " + loader_text() + advice(path_));
+    throw runtime::StatusError(kDynamicLoading,
+                               "cannot load " + path_ + ": " + loader_text() + advice(path_));
   }
 }
 
