@@ -155,9 +155,11 @@ def test_name_from_elsewhere_may_be_written_in_any_way(name: str, model_path: Pa
 @pytest.mark.parametrize(
     ("accelerator", "message"),
     [
-        ("abacus", "^accelerator 'abacus': expected 'cpu', 'gpu' or 'npu'$"),
+        ("abacus", "^accelerator 'abacus': expected 'cpu', 'gpu', 'npu' or 'auto'$"),
         ("gpus", "did you mean 'gpu'"),
-        ("", "^accelerator '': expected 'cpu', 'gpu' or 'npu'$"),
+        ("atuo", "did you mean 'auto'"),
+        ("gpu, cpu", r"^accelerator 'gpu, cpu': several are a tuple: \('gpu', 'cpu'\)$"),
+        ("", "^accelerator '': expected 'cpu', 'gpu', 'npu' or 'auto'$"),
         ((), r"^accelerator: expected 'auto', 'cpu', .* or several of these .*got \(\)$"),
         ([], r"^accelerator: expected 'auto'.*got \[\]$"),
         (None, "^accelerator: expected 'auto'.*got None$"),
@@ -445,7 +447,10 @@ def test_auto_never_takes_what_does_not_compile(machine: Machine, model_path: Pa
     machine.problems["npu"] = litert.ModelError("status 504", status=504)
     accelerator, reasons = chosen(model_path, accelerator="auto")
     assert accelerator == "cpu"
-    assert "accelerator 'npu': the model does not compile for it: status 504" in reasons
+    assert (
+        "accelerator 'npu': the model does not compile for it: status 504, and the library does "
+        "not say why"
+    ) in reasons
 
 
 def test_auto_never_takes_what_fails_when_it_is_timed(machine: Machine, model_path: Path) -> None:

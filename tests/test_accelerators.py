@@ -472,7 +472,7 @@ def test_name_from_elsewhere_is_explained(name, expected):
     ],
 )
 def test_name_that_nobody_knows_lists_the_known_ones(name, hint):
-    assert explain_unknown(name) == f"expected 'cpu', 'gpu' or 'npu'{hint}"
+    assert explain_unknown(name) == f"expected 'cpu', 'gpu', 'npu' or 'auto'{hint}"
 
 
 # The command

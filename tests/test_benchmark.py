@@ -40,7 +40,7 @@ def test_text_fits_eighty_columns(data, capfd):
     assert printed.err == ""
     lines = printed.out.splitlines()
     assert max(map(len, lines)) <= 80
-    assert lines[0] == "model        mlp.tflite, 1.8 KiB"
+    assert lines[0] == "model        mlp.tflite, 1.8 kB"
     assert [line for line in lines if line.startswith("backend")] == [
         "backend      native: the default"
     ]

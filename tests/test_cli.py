@@ -370,6 +370,18 @@ def test_module_is_the_command(data):
     assert json.loads(out)["backend"] == "native"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+@pytest.mark.parametrize("command", [["accelerators"], ["compile", "--list-targets"]])
+def test_output_that_cannot_be_written_is_told_in_one_line(command):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "litert", *command],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "litert-native: [Errno 28] No space left on device\n"
+
+
 def test_closed_pipe_is_quiet():
     with start("inspect", digits_model_path(), "--json") as process:
         process.stdout.close()
@@ -382,7 +394,7 @@ def test_output_that_cannot_be_encoded_is_escaped(monkeypatch, tmp_path):
     with start("cache", "list", "--folder", tmp_path / "\u00e9") as process:
         out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, "")
-    assert out.startswith(f"{tmp_path}/\\xe9  0 models")
+    assert out.startswith(f"{tmp_path}/\\xe9  nothing is kept")
 
 
 def test_interrupt_ends_a_long_run_at_once(data, tmp_path):

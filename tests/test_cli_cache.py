@@ -28,7 +28,7 @@ def folder(tmp_path, monkeypatch) -> Path:
 def test_list_shows_the_last_used_first(capsys, folder):
     assert main(["cache", "list"]) == 0
     title, _, *rows = capsys.readouterr().out.splitlines()
-    assert title == f"{folder}  2 models, 3.0 kB"
+    assert title == f"{folder}  weights of 2 models, 3.0 kB"
     assert [row.split()[-1] for row in rows] == ["weights-new.weights", "weights-old.weights"]
     assert rows[0].split()[:2] == ["2.0", "kB"]
 
@@ -52,7 +52,7 @@ def test_list_has_the_programs_of_the_gpu(capsys, folder):
 
     assert main(["cache", "list"]) == 0
     title, _, *rows = capsys.readouterr().out.splitlines()
-    assert title == f"{folder}  2 models and 1 on the GPU, 3.5 kB"
+    assert title == f"{folder}  weights of 2 models, GPU programs of 1 model, 3.5 kB"
     assert rows[-1].split()[-1] == name
 
     assert main(["cache", "list", "--json"]) == 0
@@ -65,7 +65,7 @@ def test_list_has_the_programs_of_the_gpu(capsys, folder):
 def test_list_of_nothing_says_so(capsys, tmp_path, name):
     (tmp_path / "empty").mkdir()
     assert main(["cache", "list", "--folder", str(tmp_path / name)]) == 0
-    assert capsys.readouterr().out == f"{tmp_path / name}  0 models, 0 B\n"
+    assert capsys.readouterr().out == f"{tmp_path / name}  nothing is kept\n"
 
 
 def test_clear_removes_what_is_ours_alone(capsys, folder):

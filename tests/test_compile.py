@@ -253,6 +253,23 @@ def test_output_that_cannot_be_written_is_refused(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"target": 3}, r"^target: expected vendor:chip such as 'intel:PTL', got 3$"),
+        ({"output": None}, "^output: expected a path, got NoneType$"),
+        ({"output": ""}, "^output: expected a path, got ''$"),
+        ({"source_path": b"TFL3"}, "^source_path: expected a path, got bytes$"),
+    ],
+)
+def test_arguments_of_wrong_types_are_told(
+    data: Path, output: Path, arguments: dict[str, object], message: str
+) -> None:
+    sound = {"source_path": data / "mlp.tflite", "target": "intel:PTL", "output": output}
+    with pytest.raises(OptionError, match=message):
+        litert.compile_model(**sound | arguments)
+
+
+@pytest.mark.parametrize(
     ("target", "device", "message"),
     [
         ("qualcomm:SM8650", "cpu", "for targets of Intel"),
@@ -493,11 +510,34 @@ def test_command_fails_in_one_line(
 
 
 def test_command_lists_targets(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="0"):
-        main(["compile", "--list-targets"])
+    assert main(["compile", "--list-targets"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[:3] == ["intel:LNL", "intel:PTL", "qualcomm:SA8255"]
     assert len(lines) == len(list_targets())
+
+
+@pytest.mark.parametrize("order", [("--list-targets", "--json"), ("--json", "--list-targets")])
+def test_command_lists_targets_as_json(
+    capsys: pytest.CaptureFixture[str], order: tuple[str, str]
+) -> None:
+    assert main(["compile", *order]) == 0
+    assert json.loads(capsys.readouterr().out) == list(map(str, list_targets()))
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ((), "MODEL, --target, -o/--output"),
+        (("model.tflite", "--target", "intel:PTL"), "-o/--output"),
+        (("model.tflite", "-o", "out.tflite"), "--target"),
+    ],
+)
+def test_command_names_what_is_missing(
+    capsys: pytest.CaptureFixture[str], given: tuple[str, ...], missing: str
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["compile", *given])
+    assert capsys.readouterr().err.endswith(f"arguments are required: {missing}\n")
 
 
 def test_interrupt_leaves_nothing(

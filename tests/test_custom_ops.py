@@ -100,7 +100,7 @@ def test_interrupt_in_a_callable_comes_through(path: Path) -> None:
         (lambda x: x[:2], r"output 0: expected float32\[4\], got float32\[2\]"),
         (lambda x: x.astype(complex), r"expected float32\[4\], got complex128\[4\]"),
         (lambda x: None, r"expected float32\[4\], got object\[\]"),
-        (lambda x: (x, x), "expected 1 outputs, got 2"),
+        (lambda x: (x, x), "expected 1 output, got 2"),
     ],
     ids=["shape", "dtype", "None", "too many"],
 )

@@ -134,6 +134,11 @@ def test_library_that_does_not_load_tells_the_loaders_reason(data: Path, tmp_pat
         opened(data, litert.Delegate(tmp_path / "missing.so"))
 
 
+def test_bare_name_is_not_looked_for_in_the_working_folder(data: Path) -> None:
+    with pytest.raises(litert.LibraryError, match=r"No such file.*: write \./libmissing\.so$"):
+        opened(data, litert.Delegate("libmissing.so"))
+
+
 def test_library_that_is_no_delegate_is_told(
     data: Path, sample_plugin: Callable[[str], Path]
 ) -> None:

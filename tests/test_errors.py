@@ -14,6 +14,7 @@ import pytest
 import litert
 from litert import errors
 from litert.options import Backend
+from litert.samples import speller_model_path
 
 ONES = np.ones((1, 4), np.float32)
 ERRORS = [
@@ -155,6 +156,14 @@ def test_num_threads_out_of_range_is_an_option_error(data: Path, num_threads: ob
 def test_num_threads_given_twice_is_an_option_error(data: Path) -> None:
     with pytest.raises(litert.OptionError, match=r"num_threads: .*not twice"):
         litert.Model(data / "add.tflite", num_threads=2, cpu=litert.CpuOptions())
+
+
+@pytest.mark.parametrize("cpu", [{"num_threads": 1}, {}, 2, "xnnpack"])
+def test_cpu_that_is_no_cpu_options_is_an_option_error(data: Path, cpu: object) -> None:
+    with pytest.raises(litert.OptionError, match=r"^cpu: expected CpuOptions\(\.\.\.\), got "):
+        litert.Model(data / "add.tflite", cpu=cpu)  # type: ignore[arg-type]
+    with pytest.raises(litert.OptionError, match=r"^cpu: expected CpuOptions\(\.\.\.\), got "):
+        litert.LanguageModel(speller_model_path(), cpu=cpu)  # type: ignore[arg-type]
 
 
 def test_unknown_kernels_are_an_option_error() -> None:

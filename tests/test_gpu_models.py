@@ -69,7 +69,7 @@ REFUSED = {
     "int16x8_dense": r"takes none of the model's operators: 1 FULLY_CONNECTED: .*INT16",
     "only_passthrough": "takes none of the model's operators$",
     "rank5": "takes none of the model's operators: 1 ADD: Tensor dimensions must be less than 5",
-    "svdf_state": "variable tensor 'state'",
+    "svdf_state": "the native core does not run the model: variable tensor 'state'",
     "while_loop": "takes none of the model's operators: 1 WHILE: Operation is not supported",
     "zero_size": "zero-size tensor 'x'",
 }
@@ -142,6 +142,26 @@ def test_file_that_is_no_model_is_no_fault_of_the_gpu(
 def test_file_that_is_missing_is_no_fault_of_the_gpu(data: Path, accelerator: Any) -> None:
     with pytest.raises(litert.ModelNotFoundError, match=r"no_such\.tflite"):
         litert.Model(data / "no_such.tflite", accelerator=accelerator)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_composite_is_refused_before_it_ends_the_process(tmp_path: Path, strict: bool) -> None:
+    path = tmp_path / "composite.tflite"
+    path.write_bytes(accelerated.rms_norm_composite().to_bytes())
+    program = f"""
+import litert
+try:
+    litert.Model({str(path)!r}, accelerator="gpu", strict={strict})
+except litert.AcceleratorError as err:
+    print(err)
+with litert.Model({str(path)!r}, accelerator="auto") as model:
+    print(model.placement.accelerator)
+"""
+    assert run_python(program).stdout.splitlines() == [
+        "accelerator 'gpu': the model has STABLEHLO_COMPOSITE operators, over which the GPU's "
+        "delegate ends the process",
+        "cpu",
+    ]
 
 
 # Part of a model

@@ -19,6 +19,7 @@ import pytest
 import litert
 import litert.accelerate.npu
 import litert.accelerate.openvino
+import litert.accelerate.target
 from litert.accelerate import load, target
 from litert.accelerate.openvino import DISPATCH_LIBRARY, openvino_folders
 from litert.random_values import random_values
@@ -401,7 +402,27 @@ def test_compiled_model_runs(
     (expected,) = results(data / "mlp.tflite").values()
     np.testing.assert_allclose(computed, expected, rtol=1e-4, atol=1e-5)
     assert placement.is_fully_accelerated
-    assert placement.reasons == ("on the device of an Intel NPU (chip PTL), as it was compiled",)
+
+
+def test_compiled_model_names_its_npu_where_there_is_one(
+    compiled_models: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(litert.accelerate.target, "npu_devices", lambda: ("Intel NPU",))
+    with litert.Model(compiled_models("mlp"), accelerator="npu") as model:
+        reasons = model.placement.reasons
+    assert reasons == ("on the device of an Intel NPU (chip PTL), as it was compiled",)
+
+
+@pytest.mark.usefixtures("no_device")
+def test_compiled_model_says_that_it_is_not_on_an_npu_where_there_is_none(
+    compiled_models: Callable[[str], Path],
+) -> None:
+    with litert.Model(compiled_models("mlp"), accelerator="npu") as model:
+        (device,) = model.placement.reasons
+    assert device == (
+        "on OpenVINO's CPU or GPU device, as it was compiled: it is for an Intel NPU (chip PTL), "
+        "but no Intel NPU is here"
+    )
 
 
 @pytest.mark.parametrize("accelerator", ["auto", ("npu", "cpu"), ("gpu", "npu", "cpu")])

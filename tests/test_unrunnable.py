@@ -148,7 +148,7 @@ def test_custom_operators_are_listed_once_each() -> None:
     message = explain_unrunnable(custom_model("Sinh", "Cosh", "Sinh"))
     assert message == (
         "the model has custom operators that the library may not have: 'Sinh', 'Cosh'; "
-        "convert it without custom operators"
+        "give their kernels as custom_ops=[litert.CustomOp(...)], or convert it without them"
     )
 
 

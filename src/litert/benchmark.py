@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from litert.arrays import unknown_name
 from litert.cli.accelerator_options import (
-    accelerator_arguments,
     add_accelerator_arguments,
     is_accelerator_asked_for,
+    model_arguments,
     placement_json,
     placement_lines,
 )
@@ -29,7 +29,13 @@ from litert.cli.compare import (
     settle_compare,
 )
 from litert.cli.inputs import read_inputs
-from litert.cli.output import aligned, printable, show
+from litert.cli.output import aligned, printable, show, size
+from litert.cli.profile_options import (
+    add_profile_arguments,
+    asks_for_profile,
+    profile_lines,
+    save_profile,
+)
 from litert.cpu import cpu_model
 from litert.errors import LiteRTError, OptionError
 from litert.latency import Latency, Opened, interpreter_contender, own_contender, take_turns
@@ -91,7 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add_accelerator_arguments(parser)
     add_compare_argument(parser)
-    parser.add_argument("--profile", action="store_true", help="show where the time of a run goes")
+    add_profile_arguments(parser)
     parser.add_argument(
         "--seed", metavar="N", type=_not_negative, default=0, help="of the random inputs (0)"
     )
@@ -112,23 +118,26 @@ def run(args: argparse.Namespace) -> int:
     """
     version = _open_library()  # before the clock starts
     args.model, files = settle_compare(args.model, args.compare)
-    on_accelerator = accelerator_arguments(args)
+    on_model = model_arguments(args)
     if files:
         if is_accelerator_asked_for(args):
             raise OptionError("--accelerator: has no meaning for files that are compared")
+        if args.kernels != "xnnpack":
+            raise OptionError("--kernels: has no meaning for files that are compared")
         return run_comparison(args, files, version)
     args.runs = _DEFAULT_RUNS if args.runs is None else args.runs
     args.warmup = _DEFAULT_WARMUP if args.warmup is None else args.warmup
-    opened = Opened(
-        lambda: Model(args.model, num_threads=args.threads, backend=args.backend, **on_accelerator)
-    )
+    opened = Opened(lambda: Model(args.model, backend=args.backend, **on_model))
     model: Model = opened.value
     with model:
         key = _signature_key(model, args.signature)
         given = read_inputs((), model.signatures[key], args.seed)
         inputs = {name: value.array for name, value in given.items()}
         measured = _measure(args, model, opened, key, inputs)
-        profile = _profile(model, args, key, inputs) if args.profile else None
+        profile = None
+        if asks_for_profile(args):
+            profile = _profile(model, args, key, inputs)
+            save_profile(args, profile)
         placed = placement_lines(args, model)
         placed_json = placement_json(args, model)
     if args.json:
@@ -238,7 +247,7 @@ def _as_text(
 ) -> list[str]:
     threads = "1 thread" if args.threads == 1 else f"{args.threads} threads"
     lines = [
-        *_field("model", f"{Path(args.model).name}, {_size(os.path.getsize(args.model))}"),
+        *_field("model", f"{Path(args.model).name}, {size(os.path.getsize(args.model))}"),
         *_field("signature", f"{key}, random inputs, {threads}"),
         *_field("machine", f"{cpu_model()}, LiteRT {version}"),
         *_field("backend", f"{measured[0].name}: {measured[0].reason}"),
@@ -247,14 +256,14 @@ def _as_text(
     for one in measured:
         text = (
             f"load {one.load_ms:.2f} ms, first run {one.first_run_ms:.2f} ms, "
-            f"memory {_size(one.memory_bytes)} (+{_size(one.load_memory_bytes)})"
+            f"memory {size(one.memory_bytes)} ({_growth(one.load_memory_bytes)})"
         )
         lines += _field(one.name, text)
     lines += ["", *_latency_table(measured)]
     if len(measured) > 1:
         ratios = (f"{ratio:.3f} {names}" for names, ratio in _ratios(*measured).items())
         lines += ["", *_field("medians", ", ".join(ratios))]
-    return lines if profile is None else [*lines, "", "profile", profile.table()]
+    return [*lines, *profile_lines(args, profile)]
 
 
 def _latency_table(measured: Sequence[Measured]) -> list[str]:
@@ -306,8 +315,8 @@ def _open_library() -> str:
     return info.version
 
 
-def _size(size: int) -> str:
-    return f"{size / 2**20:.1f} MiB" if abs(size) >= 2**20 else f"{size / 2**10:.1f} KiB"
+def _growth(size_bytes: int) -> str:
+    return f"{'-' if size_bytes < 0 else '+'}{size(abs(size_bytes))}"
 
 
 def _positive(text: str) -> int:

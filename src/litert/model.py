@@ -131,12 +131,8 @@ class Model:
         self._is_closed = True  # until everything below has succeeded
         self._executor: ThreadPoolExecutor | None = None
         self._executor_pid = 0
-        if num_threads is not None:
-            if cpu is not None:
-                raise OptionError("num_threads: give it inside cpu=CpuOptions(...), not twice")
-            cpu = CpuOptions(num_threads=num_threads)
         self._source = _as_path_or_bytes(source)
-        self._options = cpu or _DEFAULT_CPU
+        self._options = _cpu_options(cpu, num_threads)
         self._placement: Placement | None = None
         self._opened: Opened | None = None
         self._backend_model: BackendModel
@@ -441,6 +437,17 @@ class Model:
     def _check_open(self) -> None:
         if self._is_closed:
             raise ClosedError("the model is closed")
+
+
+def _cpu_options(cpu: object, num_threads: int | None) -> CpuOptions:
+    """Return how to run on the CPU, from what the model was given."""
+    if cpu is None:
+        return _DEFAULT_CPU if num_threads is None else CpuOptions(num_threads=num_threads)
+    if num_threads is not None:
+        raise OptionError("num_threads: give it inside cpu=CpuOptions(...), not twice")
+    if not isinstance(cpu, CpuOptions):
+        raise OptionError(f"cpu: expected CpuOptions(...), got {cpu!r}")
+    return cpu
 
 
 def _as_path_or_bytes(source: object) -> str | bytes:

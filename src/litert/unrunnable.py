@@ -151,7 +151,7 @@ def _explain_custom(codes: Sequence[str]) -> str | None:
         )
     return (
         f"the model has custom operators that the library may not have: {names}; "
-        "convert it without custom operators"
+        "give their kernels as custom_ops=[litert.CustomOp(...)], or convert it without them"
     )
 
 

@@ -128,7 +128,26 @@ class Loader:
             )
         if name == "npu":
             return npu_target(self._request.npu, self._compiled_for)
-        return gpu_target(self._request.gpu, cache_lines)
+        target = gpu_target(self._request.gpu, cache_lines)
+        if self._has_composites():
+            raise AcceleratorError(
+                "accelerator 'gpu': the model has STABLEHLO_COMPOSITE operators, over which the "
+                "GPU's delegate ends the process"
+            )
+        return target
+
+    def _has_composites(self) -> bool:
+        """Whether the model has operators with a body of their own for those that lack them.
+
+        The delegate of 2.1.6 to 2.3.0 follows a null pointer at each one that it takes, and fails
+        beside those that it leaves: the library gives it their bodies, too.
+        """
+        with as_buffer(self._source) as data:
+            return any(
+                operator.code.name == "STABLEHLO_COMPOSITE"
+                for subgraph in read_model(data).subgraphs
+                for operator in subgraph.operators
+            )
 
     @contextmanager
     def _target(self, name: AcceleratorName) -> Iterator[Target]:
@@ -171,7 +190,8 @@ class Loader:
             raise
         except UnsupportedModelError as err:
             raise AcceleratorError(
-                f"accelerator {target.name!r}: {err}", status=err.status
+                f"accelerator {target.name!r}: the native core does not run the model: {err}",
+                status=err.status,
             ) from err
         except MemoryError as err:
             raise AcceleratorError(f"accelerator {target.name!r}: no memory: {err}") from err
@@ -191,7 +211,8 @@ class Loader:
         if self._compiled_for is not None:
             return str(err)
         with as_buffer(self._source) as data:
-            return explain_unrunnable(data) or f"status {err.status}"
+            unrunnable = explain_unrunnable(data)
+        return unrunnable or f"status {err.status}, and the library does not say why"
 
     def _taken(self, target: Target, model: NativeModel) -> Taken:
         if self._compiled_for is not None:

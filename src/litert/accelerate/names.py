@@ -10,6 +10,7 @@ from litert.errors import OptionError
 AcceleratorName = Literal["cpu", "gpu", "npu"]
 
 NAMES: tuple[AcceleratorName, ...] = ("cpu", "gpu", "npu")
+_AUTO = "auto"  # stands for all of them
 
 _ANDROID = "its LiteRT library is built for Android alone and in no package for Linux; use 'cpu'"
 _VULKAN = "use 'gpu', which runs models over Vulkan"
@@ -85,8 +86,8 @@ def explain_unknown(name: object) -> str:
     explanation = _ELSEWHERE.get(_SAME.get(normalized, normalized))
     if explanation is not None:
         return explanation
-    expected = f"expected {', '.join(repr(known) for known in NAMES[:-1])} or {NAMES[-1]!r}"
-    nearest = difflib.get_close_matches(normalized, [*NAMES, *_ELSEWHERE, *_SAME], n=1)
+    expected = f"expected {', '.join(map(repr, NAMES))} or {_AUTO!r}"
+    nearest = difflib.get_close_matches(normalized, [*NAMES, _AUTO, *_ELSEWHERE, *_SAME], n=1)
     if not nearest:
         return expected
     elsewhere = _ELSEWHERE.get(_SAME.get(nearest[0], nearest[0]))

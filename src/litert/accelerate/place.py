@@ -54,7 +54,7 @@ def _on_cpu(
         reasons = (*reasons, "chosen by kernels='builtin'")
     total = _num_operators(source)
     if total == 0:
-        return Placement("cpu", (), False, (*reasons, "the model has no operators"))
+        return Placement("cpu", (), False, reasons)
     if is_builtin_chosen and not model.has_plugins:
         return Placement("cpu", (_placed("cpu", "builtin", total, total),), False, reasons)
     try:

@@ -52,6 +52,8 @@ class Placement:
 
     def lines(self) -> Iterator[str]:
         """Yield the places and the reasons as text."""
+        if not self.placed:
+            yield f"{self.accelerator}: no operators"
         yield from map(str, self.placed)
         yield from self.reasons
 

@@ -85,8 +85,8 @@ class PythonKernel:
             results = (results,)
         if len(results) != len(outputs):
             raise ExecutionError(
-                f"custom operator {self._name!r}: expected {len(outputs)} outputs, got "
-                f"{len(results)}"
+                f"custom operator {self._name!r}: expected "
+                f"{len(outputs)} {'output' if len(outputs) == 1 else 'outputs'}, got {len(results)}"
             )
         for place, (result, tensor) in enumerate(zip(results, outputs, strict=True)):
             self._store(place, np.asarray(result), _view(tensor))

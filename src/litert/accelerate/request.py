@@ -67,6 +67,9 @@ def make_request(
 
 def _order(accelerator: object) -> tuple[AcceleratorName, ...]:
     if isinstance(accelerator, str):
+        if "," in accelerator:
+            names = tuple(name.strip() for name in accelerator.split(","))
+            raise OptionError(f"accelerator {accelerator!r}: several are a tuple: {names!r}")
         return (check_name(accelerator),)
     if not isinstance(accelerator, Sequence) or not accelerator:
         raise OptionError(
@@ -76,7 +79,7 @@ def _order(accelerator: object) -> tuple[AcceleratorName, ...]:
     given = tuple(accelerator)
     if "auto" in given:
         raise OptionError(f"accelerator: 'auto' stands alone, got {accelerator!r}")
-    names = tuple(check_name(name) for name in given)
-    if len(set(names)) != len(names):
+    order = tuple(check_name(name) for name in given)
+    if len(set(order)) != len(order):
         raise OptionError(f"accelerator: expected each name once, got {accelerator!r}")
-    return names
+    return order

@@ -10,6 +10,7 @@ from typing import Any
 
 from litert.accelerate.machine import require
 from litert.accelerate.names import AcceleratorName
+from litert.accelerate.npu import npu_devices
 from litert.accelerate.openvino import openvino_folders, openvino_problem
 from litert.accelerate.options import GpuOptions, NpuOptions
 from litert.accelerate.vulkan import vulkan_devices, without_kind
@@ -124,9 +125,7 @@ def npu_target(options: NpuOptions, compiled_for: CompiledFor | None) -> Target:
         if problem:
             raise AcceleratorError(f"accelerator 'npu' is not available: {problem}")
         devices = (
-            (f"the device of {compiled_for}, as it was compiled",)
-            if is_compiled
-            else (_openvino_device(options),)
+            _openvino_device(options) if compiled_for is None else _compiled_device(compiled_for),
         )
     compiler, dispatch = openvino_folders(library)
     if options.dispatch_dir is not None:
@@ -146,6 +145,16 @@ def npu_target(options: NpuOptions, compiled_for: CompiledFor | None) -> Target:
 
 def _openvino_device(options: NpuOptions) -> str:
     return f"OpenVINO's {options.device.upper()} device"
+
+
+def _compiled_device(compiled_for: CompiledFor) -> str:
+    """Say which device a compiled model has: its stamp is the same for all of OpenVINO's."""
+    if npu_devices():
+        return f"the device of {compiled_for}, as it was compiled"
+    return (
+        f"OpenVINO's CPU or GPU device, as it was compiled: it is for {compiled_for}, but no Intel "
+        "NPU is here"
+    )
 
 
 def _other_vendor(vendor: Vendor, options: NpuOptions, is_compiled: bool) -> Target:

@@ -133,7 +133,9 @@ def _describe_difference(computed: npt.NDArray[Any], expected: npt.NDArray[Any])
     tolerated = _TOLERANCE * largest
     if expected.dtype.kind in "iu":
         tolerated = max(tolerated, _TOLERATED_STEPS)
-    return f"by up to {off:.4g} where the largest is {largest:.4g}" if off > tolerated else ""
+    if off <= tolerated:
+        return ""
+    return f"by up to {off:.4g} where the largest is {largest:.4g} ({tolerated:.4g} is tolerated)"
 
 
 def _as_real(array: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

@@ -18,6 +18,7 @@ from litert.ahead_of_time.npu_targets import Target, parse_target
 from litert.errors import AcceleratorError, FileFormatError, OptionError, UnsupportedModelError
 from litert.file_format import check_source
 from litert.model_file import ModelFile, read_model
+from litert.options import path_text
 from litert.unrunnable import NPU_OPERATORS, CompiledFor, compiled_for
 
 
@@ -102,7 +103,7 @@ def compile_model(
         raise OptionError(
             f"device 'cpu' is for targets of Intel, whose OpenVINO has a CPU device; got {chosen}"
         )
-    source, written = Path(source_path), Path(output)
+    source, written = _path("source_path", source_path), _path("output", output)
     plain = _check_model(source)
     _check_output(source, written)
     run, model, stamp, size_bytes = _compile(source, plain, written, chosen, device)
@@ -119,6 +120,15 @@ def compile_model(
         cpu_operators=_count_plain(model),
         log=run.log,
     )
+
+
+def _path(name: str, given: object) -> Path:
+    path = path_text(given)
+    if not path:
+        # Not the value itself: it may be a whole model.
+        told = repr(given) if isinstance(given, str) else type(given).__name__
+        raise OptionError(f"{name}: expected a path, got {told}")
+    return Path(path)
 
 
 def _check_model(path: Path) -> ModelFile:

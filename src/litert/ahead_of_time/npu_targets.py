@@ -112,6 +112,8 @@ def parse_target(text: str) -> Target:
         OptionError: There is no such vendor, or it has no such chip; the message lists what
             there is.
     """
+    if not isinstance(text, str):
+        raise OptionError(f"target: expected vendor:chip such as 'intel:PTL', got {text!r}")
     key, colon, chip = text.partition(":")
     vendor = next((vendor for vendor in VENDORS if vendor.key == key.strip().lower()), None)
     if vendor is None or not colon:
@@ -119,7 +121,7 @@ def parse_target(text: str) -> Target:
         what = f"vendor {key!r} is not known" if vendor is None else "the chip is missing"
         raise OptionError(
             f"target {text!r}: {what}; expected vendor:chip such as 'intel:PTL', the vendor one "
-            f"of {known}"
+            f"of {known}; litert-native compile --list-targets has all"
         )
     chip = chip.strip().upper()
     if chip not in vendor.chips:

@@ -38,8 +38,13 @@ _OF_OTHER_MODELS = {
     "warmup": "--warmup",
     "compare": "--compare",
     "profile": "--profile",
+    "trace": "--trace",
+    "plot": "--plot",
     "accelerator": "--accelerator",
     "strict": "--strict",
+    "kernels": "--kernels",
+    "precision": "--precision",
+    "npu_device": "--npu-device",
 }
 
 

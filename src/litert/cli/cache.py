@@ -62,9 +62,13 @@ def run(args: argparse.Namespace) -> int:
 def _as_text(
     folder: Path, weights: Sequence[CachedFile], programs: Sequence[CachedFile]
 ) -> Iterator[str]:
-    on_gpu = f" and {len(programs)} on the GPU" if programs else ""
-    total = size(_total(weights, programs))
-    yield f"{printable(str(folder))}  {count(len(weights), 'model')}{on_gpu}, {total}"
+    parts = [
+        f"{what} of {count(len(files), 'model')}"
+        for what, files in (("weights", weights), ("GPU programs", programs))
+        if files
+    ]
+    kept = ", ".join([*parts, size(_total(weights, programs))]) if parts else "nothing is kept"
+    yield f"{printable(str(folder))}  {kept}"
     rows = [
         (
             "",

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from litert.cli.output import count, printable, show
+from litert.cli.profile_options import asks_for_profile
 from litert.cpu import cpu_model
 from litert.errors import OptionError
 
@@ -75,7 +76,7 @@ def run_comparison(args: argparse.Namespace, files: Sequence[str], version: str)
     from litert.cli.comparison_text import comparison_table
     from litert.comparison import NUM_INPUTS, compare_variants
 
-    if args.profile:
+    if asks_for_profile(args):
         raise OptionError("--profile: has no meaning with --compare FILE; give one model alone")
     num_runs = DEFAULT_RUNS if args.runs is None else args.runs
     variants = compare_variants(

@@ -27,14 +27,16 @@ def add_parser(subparsers: Subparsers) -> None:
         help="compile a model for an NPU ahead of time",
         description="Compile a .tflite model for an NPU ahead of time, with the compiler of "
         "ai-edge-litert and the SDK of the NPU's vendor. The NPU need not be here.",
+        usage="%(prog)s MODEL --target VENDOR:CHIP -o PATH [--device {npu,cpu}] [-v] [--json]\n"
+        "       %(prog)s --list-targets [--json]",
     )
-    parser.add_argument("model", metavar="MODEL", help="path of a plain .tflite file")
+    parser.add_argument("model", metavar="MODEL", nargs="?", help="path of a plain .tflite file")
     parser.add_argument(
-        "--target", metavar="VENDOR:CHIP", required=True, help="the NPU, such as intel:PTL"
+        "--target",
+        metavar="VENDOR:CHIP",
+        help="the NPU, such as intel:PTL; --list-targets has all",
     )
-    parser.add_argument(
-        "-o", "--output", metavar="PATH", required=True, help="the compiled file to write"
-    )
+    parser.add_argument("-o", "--output", metavar="PATH", help="the compiled file to write")
     parser.add_argument(
         "--device",
         choices=("npu", "cpu"),
@@ -45,22 +47,16 @@ def add_parser(subparsers: Subparsers) -> None:
         "-v", "--verbose", action="store_true", help="show on stderr what the compiler writes"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
-    parser.add_argument(
-        "--list-targets", action=_ListTargets, nargs=0, help="print the targets and exit"
-    )
-    parser.set_defaults(run=run)
+    parser.add_argument("--list-targets", action="store_true", help="print the targets and exit")
+    parser.set_defaults(run=lambda args: run(args, parser))
 
 
-class _ListTargets(argparse.Action):
-    """Lists the targets before anything else is asked for."""
+def run(args: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """Compile ``args.model`` for ``args.target`` into ``args.output``, or list the targets.
 
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        print("\n".join(map(str, list_targets())))
-        parser.exit()
-
-
-def run(args: argparse.Namespace) -> int:
-    """Compile ``args.model`` for ``args.target`` into ``args.output``.
+    Args:
+        args: What the parser made.
+        parser: What made them.
 
     Raises:
         ModelNotFoundError: There is nothing at the path.
@@ -69,6 +65,14 @@ def run(args: argparse.Namespace) -> int:
         OptionError: The target, the device or the output is wrong.
         AcceleratorError: The compiler is missing or refused the model.
     """
+    if args.list_targets:
+        names = list(map(str, list_targets()))
+        print(json.dumps(names, indent=2) if args.json else "\n".join(names))
+        return 0
+    needed = {"MODEL": args.model, "--target": args.target, "-o/--output": args.output}
+    missing = [name for name, value in needed.items() if value is None]
+    if missing:
+        parser.error(f"the following arguments are required: {', '.join(missing)}")
     try:
         with _interruptible():
             report = compile_model(

@@ -52,10 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if err.name == "litert" or (err.name or "").startswith("litert."):
             raise
         return _fail(f"the package {err.name} is not installed; see {PROGRAM} doctor")
-    except BrokenPipeError:
-        # Python would complain when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _FAILED
+    except OSError as err:
+        _drop_what_cannot_be_written()
+        return _FAILED if isinstance(err, BrokenPipeError) else _fail(str(err))
     except KeyboardInterrupt:
         return _INTERRUPTED
     return status
@@ -88,6 +87,14 @@ class _Version(argparse.Action):
 
         print(f"{PROGRAM} {package_version('litert-native') or '(not installed)'}")
         parser.exit()
+
+
+def _drop_what_cannot_be_written() -> None:
+    """Empty stdout where its end is closed or full: Python would complain at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str) -> int:

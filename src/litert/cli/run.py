@@ -16,13 +16,19 @@ import numpy.typing as npt
 
 from litert.arrays import unknown_name
 from litert.cli.accelerator_options import (
-    accelerator_arguments,
     add_accelerator_arguments,
+    model_arguments,
     placement_json,
     placement_lines,
 )
 from litert.cli.inputs import Input, is_extension_dtype, read_inputs
 from litert.cli.output import aligned, printable, show
+from litert.cli.profile_options import (
+    add_profile_arguments,
+    asks_for_profile,
+    profile_lines,
+    save_profile,
+)
 from litert.errors import OptionError
 from litert.model import Model
 from litert.tensor_info import Signature, TensorInfo
@@ -87,7 +93,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--quantize", action="store_true", help="take and show quantized tensors as floats"
     )
-    parser.add_argument("--profile", action="store_true", help="show where the time of a run goes")
+    add_profile_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.set_defaults(run=run)
 
@@ -98,17 +104,15 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         LiteRTError: The model, an input or an option is at fault; the message says how.
     """
-    with Model(
-        args.model,
-        num_threads=args.threads,
-        backend=args.backend,
-        **accelerator_arguments(args),
-    ) as model:
+    with Model(args.model, backend=args.backend, **model_arguments(args)) as model:
         signature = _choose_signature(model, args.signature)
         inputs = read_inputs(args.input, signature, args.seed)
         arrays = {name: given.array for name, given in inputs.items()}
         outputs, latency = _run_timed(model, arrays, signature.key, args.quantize)
-        profile = _profile(model, arrays, signature.key, args.quantize) if args.profile else None
+        profile = None
+        if asks_for_profile(args):
+            profile = _profile(model, arrays, signature.key, args.quantize)
+            save_profile(args, profile)
         if args.output is not None:
             _save(args.output, outputs)
         if args.json:
@@ -117,8 +121,8 @@ def run(args: argparse.Namespace) -> int:
                 described["profile"] = profile.to_dict()
             print(json.dumps(described, indent=2))
         else:
-            lines = list(_describe(args, model, signature, inputs, outputs, latency))
-            show(lines if profile is None else [*lines, "", "profile", profile.table()])
+            lines = _describe(args, model, signature, inputs, outputs, latency)
+            show([*lines, *profile_lines(args, profile)])
     return 0
 
 

@@ -25,6 +25,8 @@ _PACKAGES = (
     ("ml_dtypes", None, "only for bfloat16 and float8 tensors"),
     ("pillow", None, "only for images on the command line"),
     ("rich", None, "only for colours on the command line"),
+    ("matplotlib", None, "only for profiles as images"),
+    ("openvino", None, "only for Intel NPUs"),
     ("tokenizers", None, f"language models with a tokenizer.json take ids alone, no text; {_LLM}"),
     ("sentencepiece", None, f"language models with a SentencePiece model take no text; {_LLM}"),
     ("minijinja", None, f"language models have no chat template; {_LLM}"),

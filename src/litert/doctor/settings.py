@@ -53,8 +53,8 @@ def _judge_cache_folder(folder: Path) -> str:
     if os.path.isdir(existing) and os.access(existing, os.W_OK | os.X_OK):
         return ""
     return (
-        f"{existing} is no folder that can be written to, so language models load slowly each "
-        "time; set LITERT_CACHE_DIR to one"
+        f"{existing} is no folder that can be written to, so large models and models on the GPU "
+        "load slowly each time; set LITERT_CACHE_DIR to one"
     )
 
 

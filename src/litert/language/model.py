@@ -368,6 +368,8 @@ def _cpu_options(
         raise OptionError("num_threads: give it inside cpu=CpuOptions(...), not twice")
     elif weight_cache != "auto":
         raise OptionError("weight_cache: give it inside cpu=CpuOptions(...), not twice")
+    elif not isinstance(cpu, CpuOptions):
+        raise OptionError(f"cpu: expected CpuOptions(...), got {cpu!r}")
     if cpu.xnnpack_flags:
         raise OptionError("xnnpack_flags: have no meaning for a language model")
     if cpu.num_threads is None:

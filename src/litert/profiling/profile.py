@@ -106,14 +106,15 @@ class Profile:
         return self._is_full
 
     def table(self, max_rows: int = 20) -> str:
-        """Return a report for people, of at most 80 columns.
+        """Return a report for people, of at most 80 columns: kinds of operators, then each.
 
-        ``us`` is the time of a run that all calls of the operator take. ``place`` is ``n7`` for
-        node 7 on builtin kernels, ``p1.7`` for operator 7 of part 1 on XNNPACK, with ``s2:``
-        before it in subgraph 2, where that is not 0.
+        The kinds are left out where each operator is of another one. ``us`` is the time of a run
+        that all calls take. ``place`` is ``n7`` for node 7 on builtin kernels, ``p1.7`` for
+        operator 7 of part 1 on XNNPACK, with ``s2:`` before it in subgraph 2, where that is not 0.
 
         Args:
-            max_rows: How many operators it lists; the others are summed up in the last line.
+            max_rows: How many kinds and operators it lists; the others are summed up in a last
+                line.
         """
         from litert.profiling.table import as_table
 

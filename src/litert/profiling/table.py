@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import statistics
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from litert.cli.output import aligned, count, printable, size
 
 if TYPE_CHECKING:
     from litert.profiling.profile import Profile
-    from litert.profiling.rows import OperatorProfile
+    from litert.profiling.rows import KindProfile, OperatorProfile
 
 _MAX_COLUMNS = 80
 _GAP = 2
@@ -19,9 +20,12 @@ _LEAST_NAME = 16
 
 def as_table(profile: Profile, max_rows: int) -> str:
     """Return the report of ``Profile.table``."""
-    lines = _header(profile)
-    if profile.operators:
-        lines += ["", *_rows(profile.operators, max_rows)]
+    lines, most = _header(profile), max(0, max_rows)
+    kinds, operators = profile.by_kind, profile.operators
+    if len(kinds) < len(operators):
+        lines += ["", *_kinds(kinds, most)]
+    if operators:
+        lines += ["", *_operators(operators, most)]
     return "\n".join(lines)
 
 
@@ -74,32 +78,54 @@ def _header(profile: Profile) -> list[str]:
     return [part for line in lines for part in textwrap.wrap(line, _MAX_COLUMNS)]
 
 
-def _rows(operators: tuple[OperatorProfile, ...], max_rows: int) -> list[str]:
-    shown, others = operators[: max(0, max_rows)], operators[max(0, max_rows) :]
+def _kinds(kinds: tuple[KindProfile, ...], max_rows: int) -> list[str]:
+    cells = [("kind", "kernels", "operators", "calls", "us", "share")]
+    cells += [
+        (
+            kind.name,
+            kind.kernels,
+            f"{kind.num_operators:,}",
+            _calls(kind.num_calls),
+            *_times([kind]),
+        )
+        for kind in kinds[:max_rows]
+    ]
+    others = kinds[max_rows:]
+    if others:
+        num_operators = sum(kind.num_operators for kind in others)
+        cells.append((f"and {len(others)} more", "", f"{num_operators:,}", "", *_times(others)))
+    return _fitted(cells, right=(2, 3, 4, 5))
+
+
+def _operators(operators: tuple[OperatorProfile, ...], max_rows: int) -> list[str]:
     cells = [("operator", "kernels", "place", "calls", "us", "share")]
     cells += [
         (
             operator.name,
             operator.kernels,
             place_of(operator),
-            f"{operator.num_calls:.3g}" if operator.num_calls < 1000 else
-            f"{operator.num_calls:.0f}",
-            f"{operator.run_us:,.1f}",
-            f"{operator.share:.1%}",
+            _calls(operator.num_calls),
+            *_times([operator]),
         )
-        for operator in shown
-    ]  # fmt: skip
+        for operator in operators[:max_rows]
+    ]
+    others = operators[max_rows:]
     if others:
-        cells.append(
-            (
-                f"and {len(others)} more",
-                "",
-                "",
-                "",
-                f"{sum(operator.run_us for operator in others):,.1f}",
-                f"{sum(operator.share for operator in others):.1%}",
-            )
-        )
+        cells.append((f"and {len(others)} more", "", "", "", *_times(others)))
+    return _fitted(cells, right=(3, 4, 5))
+
+
+def _calls(number: float) -> str:
+    return f"{number:.3g}" if number < 1000 else f"{number:.0f}"
+
+
+def _times(rows: Sequence[OperatorProfile] | Sequence[KindProfile]) -> tuple[str, str]:
+    """Return the microseconds and the share of all rows together."""
+    return f"{sum(row.run_us for row in rows):,.1f}", f"{sum(row.share for row in rows):.1%}"
+
+
+def _fitted(cells: Sequence[tuple[str, ...]], right: Sequence[int]) -> list[str]:
+    """Align the cells; the names, in the first column, give way to the width of the report."""
     used = sum(max(map(len, column)) + _GAP for column in list(zip(*cells, strict=True))[1:])
     room = max(_LEAST_NAME, _MAX_COLUMNS - used)
-    return aligned([(shortened(name, room), *rest) for name, *rest in cells], right=(3, 4, 5))
+    return aligned([(shortened(name, room), *rest) for name, *rest in cells], right=right)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from flatbuffers import flexbuffers
 
 from .builder import (
     RELU,
@@ -79,6 +80,26 @@ def only_row() -> Model:
     i, rows = graph.tensor("i", [8], Type.INT32), graph.const("rows", normal(1, 3))
     y = graph.op1(Op.GATHER, [rows, i], graph.tensor("y", [8, 3]), schema.GatherOptionsT())
     graph.serve({"i": i}, {"y": y})
+    return model
+
+
+def rms_norm_composite() -> Model:
+    """A composite that the GPU's delegate takes, and over which it ends the process."""
+    model = Model()
+    graph, body = model.graph(), model.graph("odml.rms_norm.impl")
+    part = body.tensor("part", [1, 8])
+    square = body.tensor("square", [1, 8])
+    body.io([part], [body.op1(Op.MUL, [part, part], square, schema.MulOptionsT())])
+    x = graph.tensor("x", [1, 8])
+    y = graph.op1(Op.STABLEHLO_COMPOSITE, [x], graph.tensor("y", [1, 8]))
+    operator = graph.table.operators[-1]
+    operator.builtinOptions2Type = schema.BuiltinOptions2.StableHLOCompositeOptions
+    operator.builtinOptions2 = schema.StableHLOCompositeOptionsT(
+        name="odml.rms_norm",
+        decompositionSubgraphIndex=body.index,
+        compositeAttributes=list(flexbuffers.Dumps({"epsilon": 1e-6})),
+    )
+    graph.serve({"x": x}, {"y": y})
     return model
 
 
