@@ -15,20 +15,31 @@ std::mutex gate;
 // Guards nest (destroying what a failed load has made); only the outermost one locks.
 thread_local int depth = 0;
 
+// A driver may fork inside the call that loads it, to start a program; such a fork does not wait
+// for the call that it is part of.
+bool is_inside_call() { return depth > 0; }
+
 void prepare() {
-  gate.lock();
-  calls.lock();
+  if (!is_inside_call()) {
+    gate.lock();
+    calls.lock();
+  }
 }
 
 void resume_parent() {
-  calls.unlock();
-  gate.unlock();
+  if (!is_inside_call()) {
+    calls.unlock();
+    gate.unlock();
+  }
 }
 
 // Not unlocked: the lock knows its owner by the thread's id, which a fork changes.
 void resume_child() {
   new (&calls) std::shared_mutex;
   new (&gate) std::mutex;
+  if (is_inside_call()) {
+    calls.lock_shared();
+  }
 }
 
 }  // namespace
