@@ -144,6 +144,21 @@ finally:
     assert_silent_success(FORK + script, backend)
 
 
+def test_child_of_a_fork_closes_a_model_that_its_parent_was_running(backend: str) -> None:
+    script = """
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+model = load("slow_loop")
+thread = threading.Thread(target=model.run, args=[slow_inputs(50_000)])
+thread.start()
+time.sleep(0.1)
+status = in_child(model.close)
+assert status == 0, status
+thread.join()
+"""
+    assert_silent_success(FORK + script, backend)
+
+
 # --- exit ---------------------------------------------------------------------------------------
 
 

@@ -70,10 +70,16 @@ void close(CompiledModel& compiled) {
   compiled.refuse_inside_kernel();
   const GilRelease released;
   std::vector<std::shared_ptr<runtime::CustomKernel>> kernels;
-  const std::lock_guard lock(compiled.mutex());
+  std::unique_lock lock(compiled.mutex(), std::try_to_lock);
+  if (!lock.owns_lock() && !compiled.is_of_parent()) {
+    lock.lock();
+  }
   compiled.close();
-  // Of callables, this ends the cycles through the model. They go once the mutex is free.
-  kernels = compiled.take_custom_kernels();
+  // Of callables, this ends the cycles through the model. They go once the mutex is free. Whoever
+  // has it in a forked child may have stayed behind in the parent, or still use them.
+  if (lock.owns_lock()) {
+    kernels = compiled.take_custom_kernels();
+  }
 }
 
 }  // namespace

@@ -201,12 +201,12 @@ void CompiledModel::close() {
   if (guard_ != nullptr) {
     unmaps = MappingGuard::hold_mappings();
   }
-  if (process_ == ::getpid()) {
-    handle_.reset();
-  } else {
-    // In a forked child: its threads stayed behind, and release 2.1.6 waits for them. The child's
-    // memory is the parent's as far as nobody writes to it.
+  if (is_of_parent()) {
+    // Its threads stayed behind, and release 2.1.6 waits for them. The child's memory is the
+    // parent's as far as nobody writes to it.
     (void)handle_.release();
+  } else {
+    handle_.reset();
   }
   guard_.reset();
 }

@@ -76,6 +76,8 @@ class CompiledModel {
   // a custom kernel of this model.
   void refuse_inside_kernel() const;
   [[nodiscard]] const Model& model() const { return *model_; }
+  // Whether this is a forked child, and the model its parent's.
+  [[nodiscard]] bool is_of_parent() const { return process_ != ::getpid(); }
   // To compile it once more.
   [[nodiscard]] const std::shared_ptr<const Model>& shared_model() const { return model_; }
   [[nodiscard]] const SignatureSpec& signature(size_t index) const {
@@ -93,7 +95,8 @@ class CompiledModel {
 
   // Throws ClosedError after close().
   [[nodiscard]] LiteRtCompiledModel handle() const;
-  // Destroys the library's object; idempotent.
+  // Destroys the library's object; idempotent. In a forked child, which needs no mutex for it, the
+  // object is left as it is.
   void close();
   // Keeps `guard`, over the file of packed weights that is mapped, as long as the library's object.
   void keep_guarded(std::unique_ptr<MappingGuard> guard) { guard_ = std::move(guard); }
