@@ -218,6 +218,25 @@ time.sleep(0.1)
     assert_silent_success(SLOW_EXIT + script, backend)
 
 
+def test_exit_with_a_daemon_thread_inside_a_python_kernel_is_clean() -> None:
+    script = """
+def kernel(x):
+    time.sleep(0.001)
+    return np.sinh(x)
+
+operator = litert.CustomOp("LitertTestUnknownOp", kernel)
+model = litert.Model(f"{DATA}/custom_op.tflite", custom_ops=[operator])
+
+def run_often():
+    while True:
+        model.run(np.float32([0, 1, 2, 3]))
+
+threading.Thread(target=run_often, daemon=True).start()
+time.sleep(0.1)
+"""
+    assert_silent_success(SLOW_EXIT + script, "native")
+
+
 def test_exit_with_an_abandoned_arun_is_clean(backend: str) -> None:
     script = """
 model = load("slow_loop")
