@@ -190,6 +190,19 @@ def test_callable_that_binds_an_input_of_its_own_model_is_refused(path: Path) ->
             runner.run()
 
 
+def test_callable_that_closes_its_own_model_inside_a_profile_is_refused(path: Path) -> None:
+    models: list[litert.Model] = []
+
+    def kernel(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        models[0].close()
+        return x
+
+    model = opened(path, kernel)
+    models.append(model)
+    with model.profile(), pytest.raises(litert.ExecutionError, match="would wait for itself"):
+        model.run(X)
+
+
 def test_error_of_a_result_keeps_no_view_of_the_memory(path: Path) -> None:
     """Whoever shows a traceback with its variables would read memory that is gone."""
     with (

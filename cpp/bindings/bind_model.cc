@@ -70,13 +70,10 @@ void close(CompiledModel& compiled) {
   compiled.refuse_inside_kernel();
   const GilRelease released;
   std::vector<std::shared_ptr<runtime::CustomKernel>> kernels;
-  std::unique_lock lock(compiled.mutex(), std::try_to_lock);
-  if (!lock.owns_lock() && !compiled.is_of_parent()) {
-    lock.lock();
-  }
+  const std::unique_lock lock = compiled.lock_to_end();
   compiled.close();
-  // Of callables, this ends the cycles through the model. They go once the mutex is free. Whoever
-  // has it in a forked child may have stayed behind in the parent, or still use them.
+  // Of callables, this ends the cycles through the model. They go once the mutex is free; who has
+  // it in a forked child may still use them.
   if (lock.owns_lock()) {
     kernels = compiled.take_custom_kernels();
   }

@@ -20,6 +20,7 @@ namespace {
 using litert_native::runtime::Environment;
 using litert_native::runtime::EnvironmentOptions;
 using litert_native::runtime::ForkGuard;
+using litert_native::runtime::ForkPause;
 using litert_native::runtime::open_library;
 using litert_native::runtime::VerboseLog;
 
@@ -53,6 +54,25 @@ void a_child_that_is_forked_inside_a_call_forks_after_it() {
     guard.reset();
     CHECK(ends_in_child(nothing));
   }));
+}
+
+// As a kernel does that waits for Python's GIL.
+void a_fork_does_not_wait_for_a_pause() {
+  const ForkGuard guard;
+  std::atomic<bool> is_forked = false;
+  std::thread forking;
+  {
+    const ForkPause pause;
+    forking = std::thread([&] {
+      CHECK(ends_in_child([] { const ForkGuard inner; }));
+      is_forked = true;
+    });
+    while (!is_forked) {
+      std::this_thread::yield();
+    }
+  }
+  forking.join();
+  CHECK(ends_in_child([] { const ForkGuard nested; }));
 }
 
 void forks_wait_for_no_call_that_waits_for_them() {
@@ -103,6 +123,7 @@ void a_child_opens_environments_while_its_parent_was_about_to() {
 int main() {
   a_call_may_fork();
   a_child_that_is_forked_inside_a_call_forks_after_it();
+  a_fork_does_not_wait_for_a_pause();
   const char* const library = std::getenv("LITERT_LIBRARY");
   if (library == nullptr) {
     return 77;

@@ -72,6 +72,9 @@ class CompiledModel {
   CompiledModel& operator=(const CompiledModel&) = delete;
 
   [[nodiscard]] std::mutex& mutex() { return mutex_; }
+  // Takes the mutex. In a forked child only if it is free: the thread that has it may have stayed
+  // behind in the parent.
+  [[nodiscard]] std::unique_lock<std::mutex> lock_to_end();
   // To be called before waiting for the mutex. Throws StatusError where this thread has it: inside
   // a custom kernel of this model.
   void refuse_inside_kernel() const;

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <new>
 #include <shared_mutex>
+#include <utility>
 
 namespace litert_native::runtime {
 namespace {
@@ -57,6 +58,21 @@ ForkGuard::~ForkGuard() {
   if (--depth == 0) {
     calls.unlock_shared();
   }
+}
+
+ForkPause::ForkPause() : depth_(std::exchange(depth, 0)) {
+  if (depth_ > 0) {
+    calls.unlock_shared();
+  }
+}
+
+// Past the gate: the library may have a lock of its own meanwhile, which others wait for that a
+// fork waits for. With the C library's locks, readers get in as long as others are in.
+ForkPause::~ForkPause() {
+  if (depth_ > 0) {
+    calls.lock_shared();
+  }
+  depth = depth_;
 }
 
 }  // namespace litert_native::runtime

@@ -16,4 +16,17 @@ class ForkGuard {
   ForkGuard& operator=(const ForkGuard&) = delete;
 };
 
+// Lets forks in again while it lives, inside of whatever guards this thread holds: for work in the
+// middle of a call that may wait for the forking thread.
+class ForkPause {
+ public:
+  ForkPause();
+  ~ForkPause();
+  ForkPause(const ForkPause&) = delete;
+  ForkPause& operator=(const ForkPause&) = delete;
+
+ private:
+  int depth_;
+};
+
 }  // namespace litert_native::runtime
