@@ -170,11 +170,19 @@ finally:
 
 def test_child_of_a_fork_closes_a_model_that_its_parent_was_profiling() -> None:
     script = """
-model = load("slow_loop")
+is_inside = threading.Event()
+
+def kernel(x):
+    is_inside.set()
+    time.sleep(0.3)
+    return x
+
+operator = litert.CustomOp("LitertTestUnknownOp", kernel)
+model = litert.Model(f"{DATA}/custom_op.tflite", custom_ops=[operator])
 with model.profile():
-    thread = threading.Thread(target=model.run, args=[slow_inputs(50_000)])
+    thread = threading.Thread(target=model.run, args=[np.float32([0, 1, 2, 3])])
     thread.start()
-    time.sleep(0.1)
+    is_inside.wait()
     status = in_child(model.close)
     thread.join()
 assert status == 0, status
