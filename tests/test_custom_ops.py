@@ -177,6 +177,49 @@ def test_callable_that_uses_its_own_model_is_refused(path: Path) -> None:
             model.run(X)
 
 
+def test_callable_that_binds_an_input_of_its_own_model_is_refused(path: Path) -> None:
+    runners: list[litert.Runner] = []
+
+    def kernel(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        runners[0].bind_input("x", litert.empty_aligned((4,), np.float32))
+        return x
+
+    with opened(path, kernel) as model, model.bind() as other, model.bind() as runner:
+        runners.append(other)
+        with pytest.raises(litert.ExecutionError, match="would wait for itself"):
+            runner.run()
+
+
+def test_callable_that_closes_its_own_model_inside_a_profile_is_refused(path: Path) -> None:
+    models: list[litert.Model] = []
+
+    def kernel(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        models[0].close()
+        return x
+
+    model = opened(path, kernel)
+    models.append(model)
+    with model.profile(), pytest.raises(litert.ExecutionError, match="would wait for itself"):
+        model.run(X)
+
+
+def test_error_of_a_result_keeps_no_view_of_the_memory(path: Path) -> None:
+    """Whoever shows a traceback with its variables would read memory that is gone."""
+    with (
+        opened(path, lambda x: np.zeros(3, np.float32)) as model,
+        pytest.raises(litert.ExecutionError, match="output 0: expected") as caught,
+    ):
+        model.run(X)
+
+    arrays = [
+        value
+        for entry in caught.traceback
+        for value in entry.locals.values()
+        if isinstance(value, np.ndarray) and isinstance(value.base, memoryview | np.ndarray)
+    ]
+    assert arrays == []
+
+
 def test_callable_may_run_another_model(path: Path, data: Path) -> None:
     with litert.Model(data / "mlp.tflite") as other:
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -159,6 +161,20 @@ def test_each_model_has_a_delegate_of_its_own_that_ends_with_it(
         model.close()
 
     assert num_alive() == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors in /proc")
+def test_delegate_that_fails_leaves_no_weights_open(
+    data: Path, delegate: Callable[..., Any], tmp_path: Path
+) -> None:
+    options = litert.CpuOptions(weight_cache=tmp_path)
+
+    def fail() -> int:
+        with pytest.raises(litert.ModelError, match="gave none"):
+            opened(data, delegate(mode="fail"), cpu=options)
+        return len(os.listdir("/proc/self/fd"))
+
+    assert fail() == fail()
 
 
 def test_models_are_opened_in_many_threads(data: Path, delegate: Callable[..., Any]) -> None:

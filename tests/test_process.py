@@ -52,6 +52,9 @@ def assert_silent_success(script: str, backend: str) -> None:
 # --- fork ---------------------------------------------------------------------------------------
 
 FORK = """
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # Python's own, of forks beside threads
+
 def in_child(work):
     child = os.fork()
     if child == 0:
@@ -112,8 +115,6 @@ asyncio.run(model.arun(inputs))
 def work():
     assert asyncio.run(asyncio.wait_for(model.arun(inputs), 5))["sum"][0, 0] == 2
 
-import warnings
-warnings.simplefilter("ignore", DeprecationWarning)  # Python's own, of forks beside threads
 status = in_child(work)
 assert status == 0, status
 """
@@ -122,8 +123,6 @@ assert status == 0, status
 
 def test_child_of_a_fork_loads_models_while_the_parent_was_loading(backend: str) -> None:
     script = """
-import warnings
-warnings.simplefilter("ignore", DeprecationWarning)
 is_stopping = False
 load("add").close()
 
@@ -140,6 +139,66 @@ try:
 finally:
     is_stopping = True
     thread.join()
+"""
+    assert_silent_success(FORK + script, backend)
+
+
+def test_child_of_a_fork_loads_models_while_the_parent_was_loading_python_kernels() -> None:
+    script = """
+operator = litert.CustomOp("LitertTestUnknownOp", np.sinh)
+is_stopping = False
+load("add").close()
+
+def load_often():
+    while not is_stopping:
+        litert.Model(f"{DATA}/custom_op.tflite", custom_ops=[operator]).close()
+
+threads = [threading.Thread(target=load_often) for _ in range(2)]
+for thread in threads:
+    thread.start()
+try:
+    for _ in range(50):
+        status = in_child(lambda: load("add").close())
+        assert status == 0, status
+finally:
+    is_stopping = True
+    for thread in threads:
+        thread.join()
+"""
+    assert_silent_success(FORK + script, "native")
+
+
+def test_child_of_a_fork_closes_a_model_that_its_parent_was_profiling() -> None:
+    script = """
+is_inside = threading.Event()
+
+def kernel(x):
+    is_inside.set()
+    time.sleep(0.3)
+    return x
+
+operator = litert.CustomOp("LitertTestUnknownOp", kernel)
+model = litert.Model(f"{DATA}/custom_op.tflite", custom_ops=[operator])
+with model.profile():
+    thread = threading.Thread(target=model.run, args=[np.float32([0, 1, 2, 3])])
+    thread.start()
+    is_inside.wait()
+    status = in_child(model.close)
+    thread.join()
+assert status == 0, status
+"""
+    assert_silent_success(FORK + script, "native")
+
+
+def test_child_of_a_fork_closes_a_model_that_its_parent_was_running(backend: str) -> None:
+    script = """
+model = load("slow_loop")
+thread = threading.Thread(target=model.run, args=[slow_inputs(50_000)])
+thread.start()
+time.sleep(0.1)
+status = in_child(model.close)
+assert status == 0, status
+thread.join()
 """
     assert_silent_success(FORK + script, backend)
 
@@ -201,6 +260,25 @@ for _ in range(2):
 time.sleep(0.1)
 """
     assert_silent_success(SLOW_EXIT + script, backend)
+
+
+def test_exit_with_a_daemon_thread_inside_a_python_kernel_is_clean() -> None:
+    script = """
+def kernel(x):
+    time.sleep(0.001)
+    return np.sinh(x)
+
+operator = litert.CustomOp("LitertTestUnknownOp", kernel)
+model = litert.Model(f"{DATA}/custom_op.tflite", custom_ops=[operator])
+
+def run_often():
+    while True:
+        model.run(np.float32([0, 1, 2, 3]))
+
+threading.Thread(target=run_often, daemon=True).start()
+time.sleep(0.1)
+"""
+    assert_silent_success(SLOW_EXIT + script, "native")
 
 
 def test_exit_with_an_abandoned_arun_is_clean(backend: str) -> None:

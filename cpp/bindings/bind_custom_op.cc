@@ -34,6 +34,21 @@ py::tuple describe(const LockedBuffer& buffer, bool is_readonly) {
       static_cast<int>(buffer.element_type()), py::tuple(shape));
 }
 
+// Calls function(first, second). Python code may give the GIL away and want it back while the
+// interpreter ends; see gil.h for what becomes of the thread. Nothing here is to be unwound then.
+py::object call(const py::object& function, const py::object& first, const py::object& second) {
+  PyObject* result = nullptr;
+  try {
+    result = PyObject_CallFunctionObjArgs(function.ptr(), first.ptr(), second.ptr(), nullptr);
+  } catch (...) {
+    hang();
+  }
+  if (result == nullptr) {
+    throw py::error_already_set();
+  }
+  return py::reinterpret_steal<py::object>(result);
+}
+
 // Views of locked memory, let go with the owner whatever Python has kept of them: a traceback holds
 // the variables of its frames. Needs the GIL.
 class Views {
@@ -88,8 +103,8 @@ class PythonKernel final : public CustomKernel {
     for (const LiteRtLayout& input : inputs) {
       shapes.append(std::vector<int32_t>(input.dimensions, input.dimensions + input.rank));
     }
-    const auto told =
-        output_shapes_(shapes, outputs.size()).cast<std::vector<std::vector<int32_t>>>();
+    const auto told = call(output_shapes_, shapes, py::int_(outputs.size()))
+                          .cast<std::vector<std::vector<int32_t>>>();
     for (size_t i = 0; i < outputs.size(); ++i) {
       if (told.at(i).size() > LITERT_TENSOR_MAX_RANK) {
         throw py::value_error("output_shapes: a tensor has 8 dimensions at most");
@@ -113,7 +128,7 @@ class PythonKernel final : public CustomKernel {
     const GilAcquire acquired;
     const Views given(read, /*is_readonly=*/true);
     const Views wanted(written, /*is_readonly=*/false);
-    run_(given.list(), wanted.list());
+    (void)call(run_, given.list(), wanted.list());
   }
 
  private:

@@ -70,10 +70,13 @@ void close(CompiledModel& compiled) {
   compiled.refuse_inside_kernel();
   const GilRelease released;
   std::vector<std::shared_ptr<runtime::CustomKernel>> kernels;
-  const std::lock_guard lock(compiled.mutex());
+  const std::unique_lock lock = compiled.lock_to_end();
   compiled.close();
-  // Of callables, this ends the cycles through the model. They go once the mutex is free.
-  kernels = compiled.take_custom_kernels();
+  // Of callables, this ends the cycles through the model. They go once the mutex is free; who has
+  // it in a forked child may still use them.
+  if (lock.owns_lock()) {
+    kernels = compiled.take_custom_kernels();
+  }
 }
 
 }  // namespace

@@ -103,6 +103,7 @@ void NativeRunner::bind_input(size_t slot, const py::object& array) {
   // The binding that this one replaces may hold the last reference to an array.
   const std::shared_ptr<runtime::TensorMemory> replaced = run.input_memory(slot);
   const GilRelease released;
+  run.compiled().refuse_inside_kernel();
   const std::lock_guard lock(run.compiled().mutex());
   run.bind_input(slot, std::move(memory));
 }

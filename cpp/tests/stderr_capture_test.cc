@@ -1,6 +1,7 @@
 #include "litert/runtime/stderr_capture.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <array>
@@ -125,6 +126,27 @@ void test_many_threads_capture_their_own() {
   CHECK(num_wrong == 0);
 }
 
+// The C library is told that nothing was written; it would go on behind the text, here in a page
+// that cannot be read.
+void test_text_that_cannot_be_written_is_lost() {
+  constexpr size_t kPage = 65536;  // or a multiple of one
+  constexpr size_t kText = 20;
+  auto* const pages =
+      static_cast<char*>(::mmap(nullptr, 2 * kPage, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  CHECK(pages != MAP_FAILED && ::mprotect(pages + kPage, kPage, PROT_NONE) == 0);
+  const int saved = ::dup(STDERR_FILENO);
+  ::close(STDERR_FILENO);
+  size_t num_written = kText;
+  {
+    const StderrCapture capture;
+    std::thread([&] { num_written = std::fwrite(pages + kPage - kText, 1, kText, stderr); }).join();
+  }
+  ::dup2(saved, STDERR_FILENO);
+  ::close(saved);
+  ::munmap(pages, 2 * kPage);
+  CHECK(num_written == 0);
+}
+
 }  // namespace
 
 int main() {
@@ -134,6 +156,7 @@ int main() {
   test_captures_nest();
   test_another_threads_text_reaches_the_descriptor();
   test_many_threads_capture_their_own();
+  test_text_that_cannot_be_written_is_lost();
   CHECK(stderr == before);
 #else
   std::puts("skipped: nothing is captured without glibc");

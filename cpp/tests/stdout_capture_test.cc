@@ -73,6 +73,25 @@ void test_captures_nest_in_several_threads() {
   CHECK(printed.size() == 400 * 2);
 }
 
+// A program that becomes a daemon closes all that it does not know.
+void test_descriptors_that_the_program_closes_are_not_used_again() {
+  {
+    const StdoutCapture capture;
+  }
+  const int first = ::dup(STDERR_FILENO);
+  ::close(first);
+  for (int descriptor = first; descriptor < first + 64; ++descriptor) {
+    ::close(descriptor);
+  }
+  std::FILE* const file = std::tmpfile();
+  CHECK(file != nullptr && std::fputs("kept", file) >= 0 && std::fflush(file) == 0);
+  {
+    const StdoutCapture capture;
+  }
+  CHECK(::lseek(::fileno(file), 0, SEEK_END) == 4);
+  std::fclose(file);
+}
+
 }  // namespace
 
 int main() {
@@ -80,6 +99,7 @@ int main() {
   test_line_about_opencl_is_dropped();
   test_other_lines_come_out();
   test_captures_nest_in_several_threads();
+  test_descriptors_that_the_program_closes_are_not_used_again();
   return 0;
 #else
   return 77;

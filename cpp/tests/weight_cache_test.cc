@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <iterator>
 #include <string>
 #include <thread>
 #include <vector>
@@ -32,8 +33,10 @@ using litert_native::runtime::content_hash;
 using litert_native::runtime::FileMapping;
 using litert_native::runtime::Model;
 using litert_native::runtime::OpenFile;
+using litert_native::runtime::StatusError;
 using litert_native::runtime::WeightCache;
 using litert_native::tests::contains;
+using litert_native::tests::error_of;
 using litert_native::tests::Folder;
 using litert_native::tests::read_file;
 using litert_native::tests::write;
@@ -68,41 +71,67 @@ void notes_are_replaced_as_a_whole() {
   CHECK(folder.with_suffix(".tmp").empty());
 }
 
-void content_hash_is_remembered_until_the_file_changes() {
+std::string hash_with(const CacheFolder& folder, const std::string& file) {
+  const auto opened = OpenFile::open(file);
+  return content_hash(&folder, *opened, *opened->map());
+}
+
+void content_hash_is_remembered() {
   const Folder folder;
   const auto cache = CacheFolder::open(folder.path().string());
-  const fs::path file = folder.path() / "model";
+  CHECK(hash_with(*cache, kModel).size() == 32);
+  std::vector<fs::path> notes;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder.path())) {
+    notes.push_back(entry.path());
+  }
+  CHECK(notes.size() == 1);
+  const std::string name = notes.front().filename().string();
+  std::string note = cache->read_note(name).value();
+  note.back() = '-';
+  cache->write_note(name, note);
+  CHECK(hash_with(*cache, kModel).back() == '-');
+}
+
+// The times of a file may be the same after the next change.
+void content_hash_of_a_file_that_has_just_changed_is_not_remembered() {
+  const Folder folder;
+  const auto cache = CacheFolder::open((folder.path() / "cache").string());
+  const std::string file = (folder.path() / "model").string();
   write(file, "one");
-  const auto hash = [&] {
-    const auto opened = OpenFile::open(file.string());
-    return content_hash(cache.get(), *opened, *opened->map());
-  };
-  const std::string first = hash();
-  CHECK(first.size() == 32);
-  CHECK(hash() == first);
+  const std::string first = hash_with(*cache, file);
+  CHECK(fs::is_empty(folder.path() / "cache"));
   write(file, "two");  // as long as before
-  CHECK(hash() != first);
+  CHECK(hash_with(*cache, file) != first);
   write(file, "one");
-  CHECK(hash() == first);
+  CHECK(hash_with(*cache, file) == first);
 }
 
 void least_recently_used_files_go_first() {
   const Folder folder;
   const auto cache = CacheFolder::open(folder.path().string());
-  for (const char* const name : {"old", "new", "kept"}) {
+  for (const char* const name : {"weights-old", "weights-new", "weights-kept"}) {
     write(folder.path() / (std::string(name) + ".weights"), std::string(100, 'x'));
     write(folder.path() / (std::string(name) + ".seal"), "x");
   }
   const auto now = fs::file_time_type::clock::now();
-  fs::last_write_time(folder.path() / "old.seal", now - std::chrono::hours(2));
-  fs::last_write_time(folder.path() / "kept.seal", now - std::chrono::hours(3));
-  bound_weight_files(*cache, 250, "kept.weights");
-  CHECK(!fs::exists(folder.path() / "old.weights"));
-  CHECK(!fs::exists(folder.path() / "old.seal"));
-  CHECK(fs::exists(folder.path() / "new.weights"));
-  bound_weight_files(*cache, 0, "kept.weights");
-  CHECK(!fs::exists(folder.path() / "new.weights"));
-  CHECK(fs::exists(folder.path() / "kept.weights"));
+  fs::last_write_time(folder.path() / "weights-old.seal", now - std::chrono::hours(2));
+  fs::last_write_time(folder.path() / "weights-kept.seal", now - std::chrono::hours(3));
+  bound_weight_files(*cache, 250, "weights-kept.weights");
+  CHECK(!fs::exists(folder.path() / "weights-old.weights"));
+  CHECK(!fs::exists(folder.path() / "weights-old.seal"));
+  CHECK(fs::exists(folder.path() / "weights-new.weights"));
+  bound_weight_files(*cache, 0, "weights-kept.weights");
+  CHECK(!fs::exists(folder.path() / "weights-new.weights"));
+  CHECK(fs::exists(folder.path() / "weights-kept.weights"));
+}
+
+// The folder may be one in which somebody keeps other things.
+void files_of_others_stay() {
+  const Folder folder;
+  const auto cache = CacheFolder::open(folder.path().string());
+  write(folder.path() / "yolov3.weights", std::string(100, 'x'));
+  bound_weight_files(*cache, 0, "");
+  CHECK(fs::exists(folder.path() / "yolov3.weights"));
 }
 
 CachedCompile load(const std::shared_ptr<const CacheFolder>& cache, CompileOptions options = {}) {
@@ -223,6 +252,31 @@ void a_failed_build_leaves_nothing() {
   CHECK(folder.with_suffix(".tmp").empty());
 }
 
+size_t num_descriptors() {
+  return static_cast<size_t>(
+      std::distance(fs::directory_iterator("/proc/self/fd"), fs::directory_iterator()));
+}
+
+// What fails before XNNPACK has seen its options, which tell it to close a descriptor.
+void a_failed_load_leaves_no_descriptor_open() {
+  const Folder folder;
+  const auto cache = CacheFolder::open(folder.path().string());
+  const std::string hash = FileMapping::open(kModel)->content_hash();
+  const auto fail = [&] {
+    return error_of([&] {
+      (void)WeightCache(cache, hash)
+          .compile({}, [](const CompileOptions&) -> std::shared_ptr<CompiledModel> {
+            throw StatusError(3, "no");
+          });
+    });
+  };
+  const size_t num_before = num_descriptors();
+  CHECK(fail().status() == 3);  // which builds
+  (void)load(cache);
+  CHECK(fail().status() == 3);  // which would use the file
+  CHECK(num_descriptors() == num_before);
+}
+
 // What the library would build anew: here a header that promises more than there is.
 void an_incomplete_build_is_not_kept() {
   const Folder folder;
@@ -285,8 +339,10 @@ int main() {
   folder_is_for_its_owner_alone();
   folder_that_cannot_be_used_is_none();
   notes_are_replaced_as_a_whole();
-  content_hash_is_remembered_until_the_file_changes();
+  content_hash_is_remembered();
+  content_hash_of_a_file_that_has_just_changed_is_not_remembered();
   least_recently_used_files_go_first();
+  files_of_others_stay();
   const char* const library = std::getenv("LITERT_LIBRARY");
   if (library == nullptr) {
     return 77;
@@ -300,6 +356,7 @@ int main() {
   kernels_that_pack_nothing_keep_nothing();
   many_loads_at_once_build_one_file();
   a_failed_build_leaves_nothing();
+  a_failed_load_leaves_no_descriptor_open();
   an_incomplete_build_is_not_kept();
   files_are_remembered_by_content_and_models_in_memory_too();
   float16_is_packed_in_memory();

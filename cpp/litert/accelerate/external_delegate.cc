@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "litert/accelerate/shared_object.h"
+#include "litert/runtime/fork_guard.h"
 #include "litert/runtime/library.h"
 #include "litert/runtime/status.h"
 
@@ -158,6 +159,7 @@ void add(LiteRtEnvironment environment, const std::shared_ptr<ExternalDelegate>&
   check(library().create_accelerator(&accelerator), "make an accelerator");
   set_functions(accelerator);
   {
+    const runtime::ForkGuard guard;
     const std::lock_guard lock(registered_mutex);
     registered()[accelerator] = delegate;
   }

@@ -3,6 +3,7 @@
 #include <exception>
 #include <utility>
 
+#include "litert/runtime/fork_guard.h"
 #include "litert/runtime/status.h"
 
 namespace litert_native::accelerate {
@@ -48,6 +49,7 @@ void PluginKernel::checked(const char* what, Call call) const {
 }
 
 void PluginKernel::init(std::span<const std::byte> options) {
+  const runtime::ForkPause pause;  // nobody knows what it does; it may want Python's GIL
   checked("Init", [&] { return functions_.Init(nullptr, options.data(), options.size()); });
 }
 

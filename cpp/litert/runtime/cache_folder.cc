@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <string_view>
@@ -16,6 +17,9 @@ namespace litert_native::runtime {
 namespace {
 
 constexpr size_t kMaxNoteBytes = 4096;
+// File systems tell times in steps: of 4 or 10 ms with Linux before 6.13, of up to two seconds on
+// FAT. A file that has changed in the last one can change again and look the same.
+constexpr std::chrono::seconds kTimeStep(2);
 constexpr size_t kMaxCpuBytes = 65536;  // of the first CPU, which is described first
 
 using File = std::unique_ptr<std::FILE, int (*)(std::FILE*)>;
@@ -51,6 +55,11 @@ std::string cpu_description() {
     }
   }
   return description;
+}
+
+bool has_just_changed(const FileIdentity& identity) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return now - std::chrono::nanoseconds(identity.changed_ns) < kTimeStep;
 }
 
 // The library by its content: each environment has a copy of its own, and all can share.
@@ -109,8 +118,13 @@ std::string content_hash(const CacheFolder* folder, const OpenFile& file,
       note.has_value() && note->starts_with(known)) {
     return note->substr(known.size());
   }
-  folder->write_note(name, known + mapping.content_hash());
-  return mapping.content_hash();
+  // Asked before the file is read.
+  const bool is_told_by_its_times = !has_just_changed(identity);
+  const std::string& hash = mapping.content_hash();
+  if (is_told_by_its_times) {
+    folder->write_note(name, known + hash);
+  }
+  return hash;
 }
 
 const std::string& machine_hash() {

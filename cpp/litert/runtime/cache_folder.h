@@ -31,7 +31,8 @@ class CacheFolder {
 };
 
 // The content hash of a file, remembered by what the file is: hashing a model again at every load
-// would eat much of what the packed weights save. `folder` may be null.
+// would eat much of what the packed weights save. Not of one that has just changed, whose times
+// would not tell the next change. `folder` may be null.
 [[nodiscard]] std::string content_hash(const CacheFolder* folder, const OpenFile& file,
                                        const FileMapping& mapping);
 

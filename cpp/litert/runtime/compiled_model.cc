@@ -90,6 +90,7 @@ OptionsHandle make_options(const CompileOptions& options) {
 
 // Throws the first failure. All are taken, or the next run would find those that are left.
 void rethrow_failures(const std::vector<std::shared_ptr<CustomKernel>>& kernels) {
+  const ForkPause pause;  // the others are dropped here, for which Python's need the GIL
   std::exception_ptr first;
   for (const std::shared_ptr<CustomKernel>& kernel : kernels) {
     std::exception_ptr failure = kernel->take_failure();
@@ -106,10 +107,7 @@ void rethrow_failures(const std::vector<std::shared_ptr<CustomKernel>>& kernels)
 
 std::shared_ptr<CompiledModel> CompiledModel::compile(std::shared_ptr<const Model> model,
                                                       const CompileOptions& options) {
-  std::optional<ForkGuard> guard;
-  if (options.custom_kernels.empty()) {
-    guard.emplace();  // a kernel may wait for what the forking thread has
-  }
+  const ForkGuard guard;
   std::optional<VerboseLog> verbose;
   std::optional<StdoutCapture> quiet;
   if (options.accelerators != kLiteRtHwAcceleratorCpu) {
@@ -176,6 +174,14 @@ bool CompiledModel::must_stop() const {
                      [](const auto& kernel) { return kernel->has_failed(); });
 }
 
+std::unique_lock<std::mutex> CompiledModel::lock_to_end() {
+  std::unique_lock lock(mutex_, std::try_to_lock);
+  if (!lock.owns_lock() && !is_of_parent()) {
+    lock.lock();
+  }
+  return lock;
+}
+
 void CompiledModel::refuse_inside_kernel() const {
   if (CustomKernel::is_inside(this)) {
     throw StatusError(kRuntimeFailure,
@@ -208,12 +214,12 @@ void CompiledModel::close() {
   if (guard_ != nullptr) {
     unmaps = MappingGuard::hold_mappings();
   }
-  if (process_ == ::getpid()) {
-    handle_.reset();
-  } else {
-    // In a forked child: its threads stayed behind, and release 2.1.6 waits for them. The child's
-    // memory is the parent's as far as nobody writes to it.
+  if (is_of_parent()) {
+    // Its threads stayed behind, and release 2.1.6 waits for them. The child's memory is the
+    // parent's as far as nobody writes to it.
     (void)handle_.release();
+  } else {
+    handle_.reset();
   }
   guard_.reset();
 }

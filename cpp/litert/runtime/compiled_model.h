@@ -72,10 +72,15 @@ class CompiledModel {
   CompiledModel& operator=(const CompiledModel&) = delete;
 
   [[nodiscard]] std::mutex& mutex() { return mutex_; }
+  // Takes the mutex. In a forked child only if it is free: the thread that has it may have stayed
+  // behind in the parent.
+  [[nodiscard]] std::unique_lock<std::mutex> lock_to_end();
   // To be called before waiting for the mutex. Throws StatusError where this thread has it: inside
   // a custom kernel of this model.
   void refuse_inside_kernel() const;
   [[nodiscard]] const Model& model() const { return *model_; }
+  // Whether this is a forked child, and the model its parent's.
+  [[nodiscard]] bool is_of_parent() const { return process_ != ::getpid(); }
   // To compile it once more.
   [[nodiscard]] const std::shared_ptr<const Model>& shared_model() const { return model_; }
   [[nodiscard]] const SignatureSpec& signature(size_t index) const {
@@ -93,7 +98,8 @@ class CompiledModel {
 
   // Throws ClosedError after close(), StatusError in a forked child that has it on an accelerator.
   [[nodiscard]] LiteRtCompiledModel handle() const;
-  // Destroys the library's object; idempotent.
+  // Destroys the library's object; idempotent. In a forked child, which needs no mutex for it, the
+  // object is left as it is.
   void close();
   // Keeps `guard`, over the file of packed weights that is mapped, as long as the library's object.
   void keep_guarded(std::unique_ptr<MappingGuard> guard) { guard_ = std::move(guard); }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "litert/runtime/fork_guard.h"
 #include "litert/runtime/library.h"
 #include "litert/runtime/status.h"
 
@@ -67,6 +68,7 @@ void CustomKernel::check_layouts(std::span<const LiteRtLayout> outputs) const {
 void CustomKernel::add_to(LiteRtOptions options) {
   // All four: the library calls them without a look.
   static constexpr LiteRtCustomOpKernel kFunctions = {
+      // No pause here: the library has a lock of its own, which a child would find taken.
       .Init =
           [](void* self, const void* data, size_t size) {
             return guarded(self, [&](CustomKernel& kernel) {
@@ -76,6 +78,7 @@ void CustomKernel::add_to(LiteRtOptions options) {
       .GetOutputLayouts =
           [](void* self, size_t num_inputs, const LiteRtLayout* inputs, size_t num_outputs,
              LiteRtLayout* outputs) {
+            const ForkPause pause;  // it may wait for anything, Python's GIL among it
             return guarded(self, [&](CustomKernel& kernel) {
               kernel.set_output_layouts({inputs, num_inputs}, {outputs, num_outputs});
               kernel.check_layouts({outputs, num_outputs});
@@ -84,6 +87,7 @@ void CustomKernel::add_to(LiteRtOptions options) {
       .Run =
           [](void* self, size_t num_inputs, const LiteRtTensorBuffer* inputs, size_t num_outputs,
              LiteRtTensorBuffer* outputs) {
+            const ForkPause pause;
             return guarded(self, [&](CustomKernel& kernel) {
               // Of a run that has failed already, the rest is not computed.
               if (!kernel.has_failed()) {
@@ -92,7 +96,15 @@ void CustomKernel::add_to(LiteRtOptions options) {
             });
           },
       .Destroy =
-          [](void* self) { return guarded(self, [](CustomKernel& kernel) { kernel.destroy(); }); },
+          [](void* self) {
+            // Not kept: nobody asks any more, but the next run of another model with this kernel.
+            try {
+              static_cast<CustomKernel*>(self)->destroy();
+              return kLiteRtStatusOk;
+            } catch (...) {
+              return kLiteRtStatusErrorRuntimeFailure;
+            }
+          },
   };
   // The version is not looked at by the library.
   check(library().add_custom_op_kernel(options, name_.c_str(), /*op_version=*/1, &kFunctions, this),

@@ -44,7 +44,7 @@ class CustomKernel {
   [[nodiscard]] static bool is_inside(const void* owner);
 
  protected:
-  // Once a node; `options` is what the file stores for it.
+  // Once a node; `options` is what the file stores for it. Must not wait for a thread that forks.
   virtual void init(std::span<const std::byte> options) = 0;
   // Sets rank and dimensions of the outputs from those of the inputs.
   virtual void set_output_layouts(std::span<const LiteRtLayout> inputs,

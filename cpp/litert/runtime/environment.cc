@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "litert/c/litert_environment_options.h"
+#include "litert/runtime/fork_guard.h"
 #include "litert/runtime/library.h"
 #include "litert/runtime/status.h"
 #include "litert/runtime/stderr_capture.h"
@@ -33,6 +34,7 @@ LiteRtEnvOption option_of(LiteRtEnvOptionTag tag, const std::string& value) {
   return option;
 }
 
+// To be called with a ForkGuard.
 EnvironmentHandle create_handle(const EnvironmentOptions& options, int64_t severity) {
   std::vector<LiteRtEnvOption> told = {
       option_of(kLiteRtEnvOptionTagAutoRegisterAccelerators,
@@ -47,7 +49,6 @@ EnvironmentHandle create_handle(const EnvironmentOptions& options, int64_t sever
   tell(kLiteRtEnvOptionTagRuntimeLibraryDir, options.gpu_folder);
   tell(kLiteRtEnvOptionTagCompilerPluginLibraryDir, options.compiler_folder);
   tell(kLiteRtEnvOptionTagDispatchLibraryDir, options.dispatch_folder);
-  const ForkGuard guard;
   const StderrCapture capture;
   LiteRtEnvironment created = nullptr;
   check(library().create_environment(static_cast<int>(told.size()), told.data(), &created),
@@ -56,6 +57,7 @@ EnvironmentHandle create_handle(const EnvironmentOptions& options, int64_t sever
 }
 
 EnvironmentHandle make(const EnvironmentOptions& options) {
+  const ForkGuard guard;
   const std::lock_guard lock(severity_mutex);
   return create_handle(options, num_verbose > 0 ? kInfo : kSilent);
 }
@@ -75,6 +77,7 @@ void set_severity(int64_t severity) noexcept {
 }  // namespace
 
 const std::shared_ptr<const Environment>& Environment::cpu() {
+  const ForkGuard guard;
   // Leaked on purpose, see the header.
   static const auto* const shared =
       std::make_unique<std::shared_ptr<const Environment>>(std::make_shared<Environment>(make({})))
@@ -86,6 +89,7 @@ std::shared_ptr<const Environment> Environment::shared(const EnvironmentOptions&
   if (options == EnvironmentOptions{}) {
     return cpu();
   }
+  const ForkGuard guard;
   static std::mutex mutex;
   static std::vector<std::pair<EnvironmentOptions, std::weak_ptr<const Environment>>> made;
   const std::lock_guard lock(mutex);
@@ -123,6 +127,7 @@ LiteRtHwAcceleratorSet Environment::registered() const {
 }
 
 VerboseLog::VerboseLog() {
+  const ForkGuard guard;
   const std::lock_guard lock(severity_mutex);
   if (num_verbose++ == 0) {
     set_severity(kInfo);
@@ -130,6 +135,7 @@ VerboseLog::VerboseLog() {
 }
 
 VerboseLog::~VerboseLog() {
+  const ForkGuard guard;
   const std::lock_guard lock(severity_mutex);
   if (--num_verbose == 0) {
     set_severity(kSilent);

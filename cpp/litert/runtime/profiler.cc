@@ -67,6 +67,7 @@ EventKind kind_of(LiteRtProfilerEventType type, std::string_view tag) {
 
 Profiler::Profiler(std::shared_ptr<CompiledModel> compiled) : compiled_(std::move(compiled)) {
   spare_heap_statistics();
+  compiled_->refuse_inside_kernel();
   const std::lock_guard lock(compiled_->mutex());
   (void)handle();
 }
@@ -82,13 +83,18 @@ LiteRtProfiler Profiler::handle() const {
 }
 
 void Profiler::start() {
+  compiled_->refuse_inside_kernel();
   const std::lock_guard lock(compiled_->mutex());
   check(library().reset_profiler(handle()), "reset the profiler");
   check(library().start_profiler(handle()), "start the profiler");
 }
 
 Recording Profiler::stop() {
-  const std::lock_guard lock(compiled_->mutex());
+  compiled_->refuse_inside_kernel();
+  const std::unique_lock lock = compiled_->lock_to_end();
+  if (!lock.owns_lock()) {
+    return {};
+  }
   const Library& api = library();
   LiteRtProfiler profiler = handle();
   check(api.stop_profiler(profiler), "stop the profiler");

@@ -42,7 +42,8 @@ class Profiler {
   explicit Profiler(std::shared_ptr<CompiledModel> compiled);
 
   void start();
-  // Stops, and returns what was seen since start(), in the order of time.
+  // Stops, and returns what was seen since start(), in the order of time. Nothing in a forked child
+  // whose parent was running the model.
   [[nodiscard]] Recording stop();
 
  private:

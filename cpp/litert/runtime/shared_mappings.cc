@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <new>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -109,9 +110,7 @@ bool replace(const Mapping& mapping, int descriptor) {
          copy.move_to(mapping.start);
 }
 
-}  // namespace
-
-bool replace_shared_mappings(int descriptor) {
+bool replace_all(int descriptor) {
   // What the kernel calls the file: not always what fstat() says (btrfs, overlays). A page of it
   // that is mapped here tells.
   const Memory page(1, PROT_READ, MAP_PRIVATE, descriptor);
@@ -134,6 +133,16 @@ bool replace_shared_mappings(int descriptor) {
     }
   }
   return is_replaced;
+}
+
+}  // namespace
+
+bool replace_shared_mappings(int descriptor) {
+  try {
+    return replace_all(descriptor);
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
 }
 
 }  // namespace litert_native::runtime

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <mutex>
 #include <string_view>
@@ -22,7 +23,8 @@ ssize_t write_sorted(void* /*cookie*/, const char* data, size_t size) {
     captured->append(data, size);
     return static_cast<ssize_t>(size);
   }
-  return ::write(STDERR_FILENO, data, size);
+  // A negative number would be taken for a size.
+  return std::max(::write(STDERR_FILENO, data, size), ssize_t{0});
 }
 
 // Never closed: a thread that took the pointer just before it was put back may still write to it.

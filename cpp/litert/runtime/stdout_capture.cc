@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <mutex>
 #include <string>
@@ -18,6 +19,8 @@ constexpr std::string_view kDropped = "INFO: Failed to load OpenCL library";
 
 std::mutex mutex;
 int num_captures = 0;
+// While something is captured. Made anew each time: a program may close all descriptors that it
+// does not know (a daemon does), and the number is then another file's.
 int original = -1;
 int memory = -1;
 
@@ -35,6 +38,9 @@ int redirect(std::FILE* file, int descriptor) {
 void write_all(int descriptor, std::string_view text) {
   while (!text.empty()) {
     const ssize_t written = ::write(descriptor, text.data(), text.size());
+    if (written < 0 && errno == EINTR) {
+      continue;
+    }
     if (written <= 0) {
       return;
     }
@@ -42,9 +48,10 @@ void write_all(int descriptor, std::string_view text) {
   }
 }
 
-// Passes on what was not ours to drop, and empties the memory.
+// Passes on what was not ours to drop.
 void pass_on() {
-  std::string text(static_cast<size_t>(::lseek(memory, 0, SEEK_END)), '\0');
+  const off_t end_of_text = ::lseek(memory, 0, SEEK_END);
+  std::string text(end_of_text > 0 ? static_cast<size_t>(end_of_text) : 0, '\0');
   const ssize_t size = ::pread(memory, text.data(), text.size(), 0);
   std::string_view rest(text.data(), size > 0 ? static_cast<size_t>(size) : 0);
   while (!rest.empty()) {
@@ -55,28 +62,27 @@ void pass_on() {
     }
     rest.remove_prefix(line.size());
   }
-  if (::ftruncate(memory, 0) == 0) {
-    ::lseek(memory, 0, SEEK_SET);
-  }
 }
 
 }  // namespace
 
 StdoutCapture::StdoutCapture() {
   const std::lock_guard lock(mutex);
-  if (memory < 0) {
+  if (num_captures++ == 0) {
     memory = ::memfd_create("litert-stdout", MFD_CLOEXEC);
-  }
-  if (memory >= 0 && num_captures++ == 0) {
-    original = redirect(stdout, memory);
+    if (memory >= 0) {
+      original = redirect(stdout, memory);
+    }
   }
 }
 
 StdoutCapture::~StdoutCapture() {
   const std::lock_guard lock(mutex);
-  if (memory >= 0 && --num_captures == 0) {
+  if (--num_captures == 0 && memory >= 0) {
     redirect(stdout, original);
     pass_on();
+    ::close(memory);
+    memory = -1;
   }
 }
 

@@ -23,6 +23,7 @@
 namespace litert_native::runtime {
 namespace {
 
+constexpr char kPrefix[] = "weights-";
 constexpr char kWeightsSuffix[] = ".weights";
 constexpr char kSealSuffix[] = ".seal";
 // All files together; the newest stays however large it is.
@@ -115,10 +116,34 @@ CompileOptions in_memory(CompileOptions options) {
   return options;
 }
 
+// Whether both are of one open file, whose offset they share then.
+bool is_duplicate(int descriptor, int original) {
+  constexpr off_t kMark = 0x5EA1ED;
+  const std::optional<FileIdentity> identity = identify(descriptor);
+  return identity.has_value() && identity == identify(original) &&
+         ::lseek(original, kMark, SEEK_SET) == kMark && ::lseek(descriptor, 0, SEEK_CUR) == kMark;
+}
+
 // The library closes what it is given.
 CompileOptions with_descriptor(CompileOptions options, int descriptor) {
   options.weight_cache_descriptor = ::fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
   return options.weight_cache_descriptor < 0 ? in_memory(std::move(options)) : options;
+}
+
+// Compiles with the file behind `descriptor`.
+std::shared_ptr<CompiledModel> compile_with(int descriptor, const CompileOptions& options,
+                                            const WeightCache::Compile& compile) {
+  const CompileOptions completed = with_descriptor(options, descriptor);
+  try {
+    return compile(completed);
+  } catch (...) {
+    // What fails before XNNPACK has its turn (a delegate) leaves the duplicate open.
+    const int given = completed.weight_cache_descriptor;
+    if (given >= 0 && is_duplicate(given, descriptor)) {
+      ::close(given);
+    }
+    throw;
+  }
 }
 
 }  // namespace
@@ -132,7 +157,7 @@ struct WeightCache::Finished {
 WeightCache::WeightCache(std::shared_ptr<const CacheFolder> folder, const std::string& content_hash,
                          uint32_t xnnpack_flags)
     : folder_(std::move(folder)),
-      name_("weights-" + content_hash + "-" + dependencies_hash(xnnpack_flags)) {}
+      name_(kPrefix + content_hash + "-" + dependencies_hash(xnnpack_flags)) {}
 
 CachedCompile WeightCache::compile(const CompileOptions& options, const Compile& compile) const {
   if (!options.use_xnnpack) {
@@ -166,8 +191,7 @@ std::shared_ptr<CompiledModel> WeightCache::reuse(const CompileOptions& options,
   if (!finished.file.is_open()) {
     return nullptr;
   }
-  std::shared_ptr<CompiledModel> compiled =
-      compile(with_descriptor(options, finished.file.value()));
+  std::shared_ptr<CompiledModel> compiled = compile_with(finished.file.value(), options, compile);
   compiled->keep_guarded(std::move(finished.guard));
   return compiled;
 }
@@ -180,7 +204,7 @@ CachedCompile WeightCache::build(const CompileOptions& options, const Compile& c
     std::string reason = failure("memory to pack weights in", errno);
     return {compile(in_memory(options)), CacheUse::kFailed, std::move(reason)};
   }
-  std::shared_ptr<CompiledModel> built = compile(with_descriptor(options, memory.value()));
+  std::shared_ptr<CompiledModel> built = compile_with(memory.value(), options, compile);
   {
     const MappedBytes weights(memory.value());
     if (weights.bytes().empty()) {
@@ -275,7 +299,9 @@ void bound_weight_files(const CacheFolder& folder, uint64_t max_bytes, const std
   std::error_code error;
   for (const std::filesystem::directory_entry& file :
        std::filesystem::directory_iterator(folder.path_of(""), error)) {
-    if (file.path().extension() == kWeightsSuffix) {
+    // In a folder that the user names, others may keep files of that suffix.
+    if (file.path().extension() == kWeightsSuffix &&
+        file.path().filename().string().starts_with(kPrefix)) {
       const std::filesystem::path seal =
           std::filesystem::path(file.path()).replace_extension(kSealSuffix);
       entries.push_back(

@@ -89,17 +89,18 @@ class PythonKernel:
                 f"{len(outputs)} {'output' if len(outputs) == 1 else 'outputs'}, got {len(results)}"
             )
         for place, (result, tensor) in enumerate(zip(results, outputs, strict=True)):
-            self._store(place, np.asarray(result), _view(tensor))
+            self._store(place, np.asarray(result), tensor)
 
-    def _store(self, place: int, result: npt.NDArray[Any], output: npt.NDArray[Any]) -> None:
-        if result.shape != output.shape or not np.can_cast(
-            result.dtype, output.dtype, casting="same_kind"
-        ):
+    def _store(self, place: int, result: npt.NDArray[Any], output: _Tensor) -> None:
+        # The view of the output is no variable: a traceback would keep it, and with it an address
+        # that is not ours any more.
+        shape, dtype = _view(output).shape, _view(output).dtype
+        if result.shape != shape or not np.can_cast(result.dtype, dtype, casting="same_kind"):
             raise ExecutionError(
                 f"custom operator {self._name!r}: output {place}: expected "
-                f"{output.dtype}{list(output.shape)}, got {result.dtype}{list(result.shape)}"
+                f"{dtype}{list(shape)}, got {result.dtype}{list(result.shape)}"
             )
-        np.copyto(output, result, casting="same_kind")
+        np.copyto(_view(output), result, casting="same_kind")
 
     def _error(self, what: str, err: Exception) -> ExecutionError:
         return ExecutionError(

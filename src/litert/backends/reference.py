@@ -179,12 +179,18 @@ class ReferenceModel:
 
     def close(self) -> None:
         """Release the model once a run under way has ended; idempotent."""
-        with self._lock:
-            if os.getpid() != self._process:
-                # In a forked child: its threads stayed behind, and release 2.1.6 waits for them.
+        is_ours = os.getpid() == self._process
+        # In a forked child, the thread that has the lock may have stayed behind.
+        has_lock = self._lock.acquire(blocking=is_ours)
+        try:
+            if not is_ours:
+                # So did the interpreter's threads, and release 2.1.6 waits for them.
                 _left_to_the_parent.append((self._interpreter, self._subgraphs))
             self._interpreter = None
             self._subgraphs = {}
+        finally:
+            if has_lock:
+                self._lock.release()
 
     def _entry(self, signature: str) -> _EntryPoint:
         try:
