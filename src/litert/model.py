@@ -13,7 +13,7 @@ import numpy.typing as npt
 from litert.arrays import as_shape, check_inputs, check_shape, unknown_name
 from litert.backends.choose import open_model, open_model_on
 from litert.errors import ClosedError, OptionError, TensorShapeError, UnsupportedModelError
-from litert.options import Backend, CpuOptions, check_backend
+from litert.options import Backend, CpuOptions, check_backend, check_cpu_options
 from litert.runner import Runner
 from litert.tensor_info import Signature
 
@@ -135,8 +135,11 @@ class Model:
             if cpu is not None:
                 raise OptionError("num_threads: give it inside cpu=CpuOptions(...), not twice")
             cpu = CpuOptions(num_threads=num_threads)
+        check_cpu_options(cpu)
+        if release_gil is not None and not isinstance(release_gil, int):
+            raise OptionError(f"release_gil: expected True, False or None, got {release_gil!r}")
         self._source = _as_path_or_bytes(source)
-        self._options = cpu or _DEFAULT_CPU
+        self._options = _DEFAULT_CPU if cpu is None else cpu
         self._placement: Placement | None = None
         self._opened: Opened | None = None
         self._backend_model: BackendModel

@@ -112,6 +112,8 @@ def parse_target(text: str) -> Target:
         OptionError: There is no such vendor, or it has no such chip; the message lists what
             there is.
     """
+    if not isinstance(text, str):
+        raise OptionError(f"target: expected vendor:chip such as 'intel:PTL', got {text!r}")
     key, colon, chip = text.partition(":")
     vendor = next((vendor for vendor in VENDORS if vendor.key == key.strip().lower()), None)
     if vendor is None or not colon:

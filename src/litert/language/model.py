@@ -26,7 +26,13 @@ from litert.language.options import GenerationArguments
 from litert.language.session import Session
 from litert.language.stream import Stream, read_async
 from litert.language.text import ModelText
-from litert.options import Backend, CacheSetting, CpuOptions, check_backend
+from litert.options import (
+    Backend,
+    CacheSetting,
+    CpuOptions,
+    check_backend,
+    check_cpu_options,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -362,6 +368,7 @@ class _TokenizerReading:
 def _cpu_options(
     num_threads: int | None, weight_cache: CacheSetting, cpu: CpuOptions | None
 ) -> CpuOptions:
+    check_cpu_options(cpu)
     if cpu is None:
         cpu = CpuOptions(num_threads=num_threads, weight_cache=weight_cache)
     elif num_threads is not None:
