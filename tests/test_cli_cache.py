@@ -12,11 +12,13 @@ import litert
 from litert.cli.main import main
 from litert.samples import speller_model_path
 
+MODEL = "0123456789abcdef" * 2  # a hash
+
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
     """The cache's folder, with the weights of two models and a file of someone else."""
-    for number, name in enumerate(("weights-old", "weights-new")):
+    for number, name in enumerate((f"weights-{MODEL}-old", f"weights-{MODEL}-new")):
         path = tmp_path / f"{name}.weights"
         path.write_bytes(bytes(1000 * (number + 1)))
         os.utime(path, (1e9 + number, 1e9 + number))
@@ -29,7 +31,10 @@ def test_list_shows_the_last_used_first(capsys, folder):
     assert main(["cache", "list"]) == 0
     title, _, *rows = capsys.readouterr().out.splitlines()
     assert title == f"{folder}  weights of 2 models, 3.0 kB"
-    assert [row.split()[-1] for row in rows] == ["weights-new.weights", "weights-old.weights"]
+    assert [row.split()[-1] for row in rows] == [
+        f"weights-{MODEL}-new.weights",
+        f"weights-{MODEL}-old.weights",
+    ]
     assert rows[0].split()[:2] == ["2.0", "kB"]
 
 
@@ -38,17 +43,17 @@ def test_list_as_json_has_sizes_and_times(capsys, folder):
     told = json.loads(capsys.readouterr().out)
     assert (told["folder"], told["size_bytes"]) == (str(folder), 3000)
     assert told["weights"][1] == {
-        "path": str(folder / "weights-old.weights"),
+        "path": str(folder / f"weights-{MODEL}-old.weights"),
         "size_bytes": 1000,
         "used_at": 1e9,
     }
 
 
 def test_list_has_the_programs_of_the_gpu(capsys, folder):
-    name = "gpu-abc-def_mldrift_program_cache.bin"
+    name = f"gpu-{MODEL}-def_mldrift_program_cache.bin"
     (folder / name).write_bytes(bytes(500))
-    (folder / "gpu-abc-def.seal").touch()
-    os.utime(folder / "gpu-abc-def.seal", (2e9, 2e9))
+    (folder / f"gpu-{MODEL}-def.seal").touch()
+    os.utime(folder / f"gpu-{MODEL}-def.seal", (2e9, 2e9))
 
     assert main(["cache", "list"]) == 0
     title, _, *rows = capsys.readouterr().out.splitlines()
@@ -76,11 +81,11 @@ def test_clear_removes_what_is_ours_alone(capsys, folder):
 
 def test_clear_removes_what_belongs_to_accelerators(capsys, folder):
     for name in (
-        "gpu-abc-def_mldrift_program_cache.bin",
-        "gpu-abc-def.seal",
-        "gpu-abc-def.lock",
-        "checked-abc-def",
-        "checked-abc-defxyz.tmp",
+        f"gpu-{MODEL}-def_mldrift_program_cache.bin",
+        f"gpu-{MODEL}-def.seal",
+        f"gpu-{MODEL}-def.lock",
+        f"checked-{MODEL}-def",
+        f"checked-{MODEL}-defxyz.tmp",
     ):
         (folder / name).touch()
     (folder / "gpu-notes.txt").touch()
@@ -89,6 +94,23 @@ def test_clear_removes_what_belongs_to_accelerators(capsys, folder):
     assert main(["cache", "clear"]) == 0
     left = sorted(path.name for path in folder.iterdir())
     assert left == ["checked-folder", "gpu-notes.txt", "notes.txt"]
+
+
+def test_clear_leaves_files_of_the_user_that_are_called_alike(capsys, folder):
+    names = ["digest-2025", "gpu-notes", "length-table.bin", "weights-v2.bin"]
+    for name in names:
+        (folder / name).touch()
+
+    assert main(["cache", "clear"]) == 0
+    left = sorted(path.name for path in folder.iterdir())
+    assert left == sorted([*names, "notes.txt"])
+
+
+def test_list_of_a_folder_that_cannot_be_read_is_one_line(capsys):
+    name = "x" * 300
+    assert main(["cache", "list", "--folder", name]) == 1
+    error = capsys.readouterr().err
+    assert error == f"litert-native: cache '{name}': cannot be read: File name too long\n"
 
 
 def test_clear_as_json_tells_the_bytes(capsys, folder):

@@ -199,8 +199,8 @@ def test_accelerators_are_refused(data: Path, delegate: Callable[..., Any]) -> N
 @pytest.mark.parametrize(
     ("arguments", "match"),
     [
-        (("",), "expected a library's path, got ''"),
-        ((7,), "expected a library's path, got 7"),
+        (("",), "library: expected a path, got ''"),
+        ((7,), "library: expected a path, got int"),
         (("d.so", 7), "options: expected a mapping, got 7"),
         (("d.so", {1: "x"}), "options: expected names, got 1"),
         (("d.so", {"a": None}), r"options\['a'\]: expected text, a number or a bool, got None"),

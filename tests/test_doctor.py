@@ -308,13 +308,19 @@ def test_doctor_tells_the_size_of_the_cache(monkeypatch, tmp_path):
     empty = {finding.name: finding.value for finding in litert.doctor.settings.examine_cache()}
     (tmp_path / "cache").mkdir()
     for number in range(2):
-        (tmp_path / "cache" / f"weights-{number}.weights").write_bytes(bytes(700_000))
+        (tmp_path / "cache" / f"weights-{number:032x}-0.weights").write_bytes(bytes(700_000))
     full = {finding.name: finding.value for finding in litert.doctor.settings.examine_cache()}
     assert empty == {"folder": str(tmp_path / "cache"), "kept": "nothing"}
     assert full["kept"].startswith("weights of 2 models, 1.4 MB")
-    (tmp_path / "cache" / "gpu-0_mldrift_program_cache.bin").write_bytes(bytes(600_000))
+    (tmp_path / "cache" / f"gpu-{0:032x}-0_mldrift_program_cache.bin").write_bytes(bytes(600_000))
     both = {finding.name: finding.value for finding in litert.doctor.settings.examine_cache()}
     assert both["kept"].startswith("weights of 2 models, GPU programs of 1 model, 2.0 MB")
+
+
+def test_doctor_tells_that_the_cache_cannot_be_read(monkeypatch):
+    monkeypatch.setenv("LITERT_CACHE_DIR", "x" * 300)
+    _, kept = litert.doctor.settings.examine_cache()
+    assert kept.value == "not known: File name too long"
 
 
 def test_doctor_judges_a_cache_folder_that_is_none(monkeypatch, tmp_path):

@@ -186,16 +186,18 @@ def test_programs_that_are_copied_with_their_seal_are_used(path: Path, tmp_path:
 
 
 def test_compilation_that_fails_seals_nothing(folder: Path) -> None:
+    key = f"{0:032x}-{1:032x}"
+
     def fail_halfway() -> None:
-        with program_cache.program_cache(folder, "key"):
-            (folder / f"gpu-key{PROGRAMS_SUFFIX}").write_bytes(b"half of it")
+        with program_cache.program_cache(folder, key):
+            (folder / f"gpu-{key}{PROGRAMS_SUFFIX}").write_bytes(b"half of it")
             raise RuntimeError("halfway")
 
     with pytest.raises(RuntimeError, match="halfway"):
         fail_halfway()
     assert len(list_programs(folder)) == 1
 
-    with program_cache.program_cache(folder, "key") as lines:
+    with program_cache.program_cache(folder, key) as lines:
         assert len(lines) == 3
         assert list_programs(folder) == []
 

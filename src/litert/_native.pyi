@@ -50,14 +50,14 @@ class CompileRequest:
         use_xnnpack: bool,
         *,
         xnnpack_flags: int = 0,
-        cache_folder: str = "",
+        cache_folder: bytes = b"",
         accelerators: int = 1,
         gpu_folder: str = "",
         compiler_folder: str = "",
         dispatch_folder: str = "",
         accelerator_options: Sequence[tuple[str, str]] = (),
         custom_kernels: Sequence[CustomKernel] = (),
-        delegates: Sequence[tuple[str, Sequence[tuple[str, str]]]] = (),
+        delegates: Sequence[tuple[bytes, Sequence[tuple[str, str]]]] = (),
     ) -> None: ...
 
 @final

@@ -8,6 +8,7 @@ time is lost.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +21,12 @@ VERDICT_PREFIX = "checked-"
 
 _MIN_AUTO_BYTES = 16 << 20
 
-# Of files that are ours.
-_SUFFIXES = (WEIGHTS_SUFFIX, ".bin", ".seal", ".lock", ".new", ".tmp")
-_PREFIXES = ("weights-", "length-", "digest-", PROGRAMS_PREFIX, VERDICT_PREFIX)
+# Names of files that are ours: of a model by its hash, or of a file by its device and inode. The
+# folder may be one in which the user has files called weights-v2.bin.
+_OWN_NAME = re.compile(
+    rf"(?:(?:weights|length|{PROGRAMS_PREFIX[:-1]}|{VERDICT_PREFIX[:-1]})-[0-9a-f]{{32}}-"
+    r"|digest-\d+-\d+(?![\w-]))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +88,20 @@ def weight_cache_folder(source: str | bytes, setting: str | os.PathLike[str]) ->
 
 
 def list_weights(folder: Path | None = None) -> list[CachedFile]:
-    """Return the packed weights that are kept, the last used ones first."""
+    """Return the packed weights that are kept, the last used ones first.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
     return _list("weights-", WEIGHTS_SUFFIX, folder)
 
 
 def list_programs(folder: Path | None = None) -> list[CachedFile]:
-    """Return the GPU programs that are kept, the last used ones first."""
+    """Return the GPU programs that are kept, the last used ones first.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
     return _list(PROGRAMS_PREFIX, PROGRAMS_SUFFIX, folder)
 
 
@@ -136,8 +148,5 @@ def _own_files(folder: Path) -> list[Path]:
     return [
         path
         for path in files
-        if path.name.startswith(_PREFIXES)
-        and (not path.suffix or path.suffix in _SUFFIXES)
-        and path.is_file()
-        and not path.is_symlink()
+        if _OWN_NAME.match(path.name) is not None and path.is_file() and not path.is_symlink()
     ]

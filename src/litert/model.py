@@ -131,6 +131,8 @@ class Model:
         self._is_closed = True  # until everything below has succeeded
         self._executor: ThreadPoolExecutor | None = None
         self._executor_pid = 0
+        if release_gil is not None and not isinstance(release_gil, int):
+            raise OptionError(f"release_gil: expected True, False or None, got {release_gil!r}")
         self._source = _as_path_or_bytes(source)
         self._options = _cpu_options(cpu, num_threads)
         self._placement: Placement | None = None

@@ -74,13 +74,13 @@ class CpuOptions:
     def __post_init__(self) -> None:
         if self.num_threads is not None:
             _check_num_threads(self.num_threads)
-        if self.kernels not in ("xnnpack", "builtin"):
+        if not isinstance(self.kernels, str) or self.kernels not in ("xnnpack", "builtin"):
             raise OptionError(f"kernels: expected 'xnnpack' or 'builtin', got {self.kernels!r}")
-        if self.xnnpack_flags != ():
+        if not isinstance(self.xnnpack_flags, tuple) or self.xnnpack_flags:
             object.__setattr__(self, "xnnpack_flags", _checked_flags(self.xnnpack_flags))
             if self.xnnpack_flags and self.kernels == "builtin":
                 raise OptionError("xnnpack_flags: have no meaning with kernels='builtin'")
-        if self.weight_cache != "auto":
+        if not isinstance(self.weight_cache, str) or self.weight_cache != "auto":
             check_cache_setting("weight_cache", self.weight_cache)
             if self.weight_cache is not None and "force_fp16" in self.xnnpack_flags:
                 raise OptionError(
@@ -118,7 +118,7 @@ def check_backend(backend: str, name: str = "backend") -> Backend:
     Raises:
         OptionError: It does not.
     """
-    if backend not in ("auto", "native", "reference"):
+    if not isinstance(backend, str) or backend not in ("auto", "native", "reference"):
         raise OptionError(f"{name}: expected 'auto', 'native' or 'reference', got {backend!r}")
     return backend  # type: ignore[return-value]
 
@@ -138,6 +138,24 @@ def check_cache_setting(name: str, value: object) -> None:
         raise OptionError(
             f"{name}: the path must not hold a quote, a newline or a NUL, got {value!r}"
         )
+
+
+def checked_path(name: str, value: object) -> str:
+    """Return a path that the system can be asked for.
+
+    Raises:
+        OptionError: It is none; the message begins with ``name``.
+    """
+    path = path_text(value)
+    try:
+        is_possible = bool(path) and b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:  # half a character
+        is_possible = False
+    if not is_possible:
+        # Not just any value: it may be a whole model.
+        told = repr(value) if isinstance(value, (str, os.PathLike)) else type(value).__name__
+        raise OptionError(f"{name}: expected a path, got {told}")
+    return path
 
 
 def path_text(value: object) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from litert.accelerate.companion import explain_missing
@@ -13,9 +12,6 @@ from litert.system import machine
 
 # In the order in which the LiteRT library looks for them.
 _NAMES = ("libLiteRtGpuAccelerator.so", "libLiteRtWebGpuAccelerator.so")
-
-# The process that has loaded the GPU library; a child that it forks has the library, too.
-_loaded_in: int | None = None
 
 
 def gpu_library(library: str) -> Path:
@@ -50,26 +46,6 @@ def gpu_problem(library: str) -> str:
     except AcceleratorError as err:
         return str(err)
     return vulkan_devices().problem
-
-
-def note_gpu_is_loaded() -> None:
-    """Remember that this process loads the GPU library."""
-    global _loaded_in
-    if _loaded_in is None:
-        _loaded_in = os.getpid()
-
-
-def fork_problem() -> str:
-    """Say why a forked child cannot use the GPU; empty where this is none, or it can.
-
-    The library's threads stayed in the parent, and the child would wait for them for ever.
-    """
-    if _loaded_in in (None, os.getpid()):
-        return ""
-    return (
-        "this process was forked from one that has used the GPU; start it in another way "
-        "(multiprocessing: 'spawn')"
-    )
 
 
 def describe_devices(found: VulkanDevices) -> str:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from litert.accelerate.compile_log import Taken, failures, read_gpu_log, read_npu_log
-from litert.accelerate.gpu import note_gpu_is_loaded
+from litert.accelerate.forked import note_loaded
 from litert.accelerate.names import AcceleratorName
 from litert.accelerate.npu_partition import reasons_for_cpu
 from litert.accelerate.program_cache import program_cache
@@ -182,8 +182,7 @@ class Loader:
             ) from err
 
     def _open(self, target: Target) -> NativeModel:
-        if target.name == "gpu":
-            note_gpu_is_loaded()
+        note_loaded(target.name)
         try:
             return NativeModel.open(self._source, self._cpu, self._release_gil, target)
         except (FileFormatError, ModelNotFoundError, LibraryError):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from litert.accelerate.gpu import describe_devices, fork_problem, gpu_library
+from litert.accelerate.forked import fork_problem
+from litert.accelerate.gpu import describe_devices, gpu_library
 from litert.accelerate.names import AcceleratorName, check_name
 from litert.accelerate.npu import OPENVINO_CPU, npu_devices, npu_problem
 from litert.accelerate.openvino import DISPATCH_LIBRARY, openvino_folders, openvino_problem
@@ -123,7 +124,7 @@ def _examine_gpu(library: str, library_problem: str) -> Accelerator:
     except AcceleratorError as err:
         return Accelerator(name="gpu", available=False, reason=str(err))
     found = vulkan_devices()
-    problem = fork_problem() or found.problem
+    problem = fork_problem("gpu") or found.problem
     return Accelerator(
         name="gpu",
         available=not problem,
@@ -141,7 +142,7 @@ def _examine_npu(library: str, library_problem: str) -> Accelerator:
         _, dispatch = openvino_folders(library)
     except AcceleratorError as err:
         return Accelerator(name="npu", available=False, reason=str(err), devices=npu_devices())
-    problem = npu_problem(library)
+    problem = fork_problem("npu") or npu_problem(library)
     return Accelerator(
         name="npu",
         available=not problem,

@@ -14,6 +14,7 @@ from litert.accelerate.python_kernel import PythonKernel, same_as_first_input
 from litert.errors import ExecutionError, OptionError
 from litert.file_format import check_source
 from litert.model_file import as_buffer, read_model
+from litert.options import checked_path, path_text
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 Shape: TypeAlias = "Sequence[int]"
@@ -41,14 +42,13 @@ class Delegate:
     options: Mapping[str, str | int | float | bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.library, (str, os.PathLike)) or not os.fspath(self.library):
-            raise OptionError(f"Delegate: expected a library's path, got {self.library!r}")
+        checked_path("Delegate: library", self.library)
         if not isinstance(self.options, Mapping):
             raise OptionError(f"Delegate: options: expected a mapping, got {self.options!r}")
         for key, value in self.options.items():
-            if not isinstance(key, str) or not key:
+            if not isinstance(key, str) or not key or not _is_c_text(key):
                 raise OptionError(f"Delegate: options: expected names, got {key!r}")
-            if not isinstance(value, (str, int, float)):
+            if not isinstance(value, (str, int, float)) or not _is_c_text(str(value)):
                 raise OptionError(
                     f"Delegate: options[{key!r}]: expected text, a number or a bool, got {value!r}"
                 )
@@ -86,20 +86,24 @@ class CustomOp:
         if callable(self.kernel):
             if self.symbol is not None:
                 raise OptionError("CustomOp: symbol is a shared object's; a callable has none")
-        elif not isinstance(self.kernel, (str, os.PathLike)) or not os.fspath(self.kernel):
-            raise OptionError(
-                f"CustomOp {self.name!r}: expected a shared object's path or a callable, got "
-                f"{self.kernel!r}"
-            )
-        elif self.output_shapes is not None:
-            raise OptionError(
-                "CustomOp: output_shapes is a callable's; a shared object has its own"
-            )
+        else:
+            if not path_text(self.kernel):
+                raise OptionError(
+                    f"CustomOp {self.name!r}: expected a shared object's path or a callable, got "
+                    f"{self.kernel!r}"
+                )
+            checked_path(f"CustomOp {self.name!r}: kernel", self.kernel)
+            if self.output_shapes is not None:
+                raise OptionError(
+                    "CustomOp: output_shapes is a callable's; a shared object has its own"
+                )
         if self.output_shapes is not None and not callable(self.output_shapes):
             raise OptionError(
                 f"CustomOp: output_shapes: expected a callable, got {self.output_shapes!r}"
             )
-        if self.symbol is not None and _SYMBOL.fullmatch(str(self.symbol)) is None:
+        if self.symbol is not None and (
+            not isinstance(self.symbol, str) or _SYMBOL.fullmatch(self.symbol) is None
+        ):
             raise OptionError(f"CustomOp: symbol: expected a C name, got {self.symbol!r}")
         if self.symbol is None and not callable(self.kernel) and not _SYMBOL.fullmatch(self.name):
             raise OptionError(
@@ -114,11 +118,11 @@ class Plugins:
     delegates: tuple[Delegate, ...]
     custom_ops: tuple[CustomOp, ...]
 
-    def delegate_arguments(self) -> list[tuple[str, list[tuple[str, str]]]]:
+    def delegate_arguments(self) -> list[tuple[bytes, list[tuple[str, str]]]]:
         """Return the delegates as the core takes them: options as ``load_delegate`` gives them."""
         return [
             (
-                loader_name(delegate.library),
+                os.fsencode(loader_name(delegate.library)),  # a path may hold what is no text
                 [(key, str(value)) for key, value in delegate.options.items()],
             )
             for delegate in self.delegates
@@ -132,6 +136,11 @@ class Plugins:
             OptionError: A kernel is not complete.
         """
         return [_make_kernel(operator) for operator in self.custom_ops]
+
+
+def _is_c_text(text: str) -> bool:
+    """Whether C can be given a text as a whole: no NUL, and no half characters."""
+    return not any(mark == "\0" or "\ud800" <= mark <= "\udfff" for mark in text)
 
 
 def loader_name(library: PathLike) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from litert.accelerate.forked import fork_problem
 from litert.accelerate.machine import require
 from litert.accelerate.names import AcceleratorName
 from litert.accelerate.npu import npu_devices
@@ -117,6 +118,9 @@ def npu_target(options: NpuOptions, compiled_for: CompiledFor | None) -> Target:
         )
     if options.vendor != "intel":
         return _other_vendor(vendor, options, is_compiled)
+    problem = fork_problem("npu")
+    if problem:
+        raise AcceleratorError(f"accelerator 'npu' is not available: {problem}")
     library = library_info().path
     if options.device == "npu" and not is_compiled:
         devices = require("npu").devices

@@ -18,7 +18,7 @@ from litert.ahead_of_time.npu_targets import Target, parse_target
 from litert.errors import AcceleratorError, FileFormatError, OptionError, UnsupportedModelError
 from litert.file_format import check_source
 from litert.model_file import ModelFile, read_model
-from litert.options import path_text
+from litert.options import checked_path
 from litert.unrunnable import NPU_OPERATORS, CompiledFor, compiled_for
 
 
@@ -97,13 +97,14 @@ def compile_model(
         (3, 3)
     """
     chosen = parse_target(target)
-    if device not in get_args(CompileDevice):
+    if not isinstance(device, str) or device not in get_args(CompileDevice):
         raise OptionError(f"device {device!r}: expected 'npu' or 'cpu'")
     if device == "cpu" and chosen.vendor.key != "intel":
         raise OptionError(
             f"device 'cpu' is for targets of Intel, whose OpenVINO has a CPU device; got {chosen}"
         )
-    source, written = _path("source_path", source_path), _path("output", output)
+    source = Path(checked_path("source_path", source_path))
+    written = Path(checked_path("output", output))
     plain = _check_model(source)
     _check_output(source, written)
     run, model, stamp, size_bytes = _compile(source, plain, written, chosen, device)
@@ -120,15 +121,6 @@ def compile_model(
         cpu_operators=_count_plain(model),
         log=run.log,
     )
-
-
-def _path(name: str, given: object) -> Path:
-    path = path_text(given)
-    if not path:
-        # Not the value itself: it may be a whole model.
-        told = repr(given) if isinstance(given, str) else type(given).__name__
-        raise OptionError(f"{name}: expected a path, got {told}")
-    return Path(path)
 
 
 def _check_model(path: Path) -> ModelFile:

@@ -402,7 +402,7 @@ def compile_request(
         options.threads,
         use_xnnpack,
         xnnpack_flags=options.xnnpack_bits,
-        cache_folder=cache_folder,
+        cache_folder=os.fsencode(cache_folder),  # a path may hold what is no text
         **more,
     )
 

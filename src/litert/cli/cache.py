@@ -38,11 +38,14 @@ def run(args: argparse.Namespace) -> int:
     """List or clear the cache.
 
     Raises:
-        OptionError: The folder cannot be cleared.
+        OptionError: The folder cannot be read or cleared.
     """
     folder: Path = args.folder or cache_folder()
     if args.action == "list":
-        weights, programs = list_weights(folder), list_programs(folder)
+        try:
+            weights, programs = list_weights(folder), list_programs(folder)
+        except OSError as err:
+            raise OptionError(f"cache {str(folder)!r}: cannot be read: {err.strerror}") from err
         if args.json:
             print(json.dumps(_as_json(folder, weights, programs), indent=2))
         else:

@@ -31,20 +31,26 @@ def examine_variables() -> list[Finding]:
 def examine_cache() -> list[Finding]:
     """Tell where packed weights and GPU programs are kept and how much of them."""
     folder = cache_folder()
-    found = {"weights": list_weights(folder), "GPU programs": list_programs(folder)}
+    return [
+        Finding("cache", "folder", str(folder), _judge_cache_folder(folder)),
+        Finding("cache", "kept", _describe_kept(folder)),
+    ]
+
+
+def _describe_kept(folder: Path) -> str:
+    try:
+        found = {"weights": list_weights(folder), "GPU programs": list_programs(folder)}
+    except OSError as err:
+        return f"not known: {err.strerror}"
     parts = [
         f"{what} of {'1 model' if len(files) == 1 else f'{len(files)} models'}"
         for what, files in found.items()
         if files
     ]
-    kept = "nothing"
-    if parts:
-        size_mb = sum(one.size_bytes for files in found.values() for one in files) / 1e6
-        kept = f"{', '.join(parts)}, {size_mb:,.1f} MB (litert-native cache list)"
-    return [
-        Finding("cache", "folder", str(folder), _judge_cache_folder(folder)),
-        Finding("cache", "kept", kept),
-    ]
+    if not parts:
+        return "nothing"
+    size_mb = sum(one.size_bytes for files in found.values() for one in files) / 1e6
+    return f"{', '.join(parts)}, {size_mb:,.1f} MB (litert-native cache list)"
 
 
 def _judge_cache_folder(folder: Path) -> str:
