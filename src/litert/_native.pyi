@@ -57,7 +57,7 @@ class CompileRequest:
         dispatch_folder: str = "",
         accelerator_options: Sequence[tuple[str, str]] = (),
         custom_kernels: Sequence[CustomKernel] = (),
-        delegates: Sequence[tuple[str, Sequence[tuple[str, str]]]] = (),
+        delegates: Sequence[tuple[str | bytes, Sequence[tuple[str, str]]]] = (),
     ) -> None: ...
 
 @final

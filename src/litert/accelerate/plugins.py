@@ -14,6 +14,7 @@ from litert.accelerate.python_kernel import PythonKernel, same_as_first_input
 from litert.errors import ExecutionError, OptionError
 from litert.file_format import check_source
 from litert.model_file import as_buffer, read_model
+from litert.options import path_text
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 Shape: TypeAlias = "Sequence[int]"
@@ -41,18 +42,27 @@ class Delegate:
     options: Mapping[str, str | int | float | bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.library, (str, os.PathLike)) or not os.fspath(self.library):
+        if not _is_path(self.library):
             raise OptionError(f"Delegate: expected a library's path, got {self.library!r}")
         if not isinstance(self.options, Mapping):
             raise OptionError(f"Delegate: options: expected a mapping, got {self.options!r}")
         for key, value in self.options.items():
-            if not isinstance(key, str) or not key:
+            if not isinstance(key, str) or not key or not _is_c_text(key):
                 raise OptionError(f"Delegate: options: expected names, got {key!r}")
             if not isinstance(value, (str, int, float)):
                 raise OptionError(
                     f"Delegate: options[{key!r}]: expected text, a number or a bool, got {value!r}"
                 )
+            if not _is_c_text(str(value)):
+                raise OptionError(
+                    f"Delegate: options[{key!r}]: must not hold NULs or half characters, got "
+                    f"{value!r}"
+                )
         object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # The options' read-only view can neither be pickled nor copied.
+        return Delegate, (self.library, dict(self.options))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +96,7 @@ class CustomOp:
         if callable(self.kernel):
             if self.symbol is not None:
                 raise OptionError("CustomOp: symbol is a shared object's; a callable has none")
-        elif not isinstance(self.kernel, (str, os.PathLike)) or not os.fspath(self.kernel):
+        elif not _is_path(self.kernel):
             raise OptionError(
                 f"CustomOp {self.name!r}: expected a shared object's path or a callable, got "
                 f"{self.kernel!r}"
@@ -114,11 +124,11 @@ class Plugins:
     delegates: tuple[Delegate, ...]
     custom_ops: tuple[CustomOp, ...]
 
-    def delegate_arguments(self) -> list[tuple[str, list[tuple[str, str]]]]:
+    def delegate_arguments(self) -> list[tuple[bytes, list[tuple[str, str]]]]:
         """Return the delegates as the core takes them: options as ``load_delegate`` gives them."""
         return [
             (
-                loader_name(delegate.library),
+                os.fsencode(loader_name(delegate.library)),
                 [(key, str(value)) for key, value in delegate.options.items()],
             )
             for delegate in self.delegates
@@ -132,6 +142,22 @@ class Plugins:
             OptionError: A kernel is not complete.
         """
         return [_make_kernel(operator) for operator in self.custom_ops]
+
+
+def _is_path(library: object) -> bool:
+    path = path_text(library)
+    if not path or "\0" in path:
+        return False
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_c_text(text: str) -> bool:
+    """Whether a shared object gets all of it: a C string ends at a NUL."""
+    return not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text)
 
 
 def loader_name(library: PathLike) -> str:
