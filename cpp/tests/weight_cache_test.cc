@@ -86,6 +86,29 @@ void content_hash_is_remembered_until_the_file_changes() {
   CHECK(hash() == first);
 }
 
+// Two writes in one step of the file system's clock leave the same times.
+void content_hash_of_a_file_just_written_is_not_remembered() {
+  const Folder folder;
+  const auto cache = CacheFolder::open(folder.path().string());
+  const fs::path file = folder.path() / "model";
+  const auto num_files_after_a_look = [&] {
+    const auto opened = OpenFile::open(file.string());
+    (void)content_hash(cache.get(), *opened, *opened->map());
+    return std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator());
+  };
+  write(file, "one");
+  CHECK(num_files_after_a_look() == 1);
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  CHECK(num_files_after_a_look() == 2);
+}
+
+void a_pipe_is_not_waited_for() {
+  const Folder folder;
+  const auto cache = CacheFolder::open(folder.path().string());
+  CHECK(::mkfifo((folder.path() / "note").c_str(), 0600) == 0);
+  CHECK(!cache->read_note("note").has_value());
+}
+
 void least_recently_used_files_go_first() {
   const Folder folder;
   const auto cache = CacheFolder::open(folder.path().string());
@@ -286,6 +309,8 @@ int main() {
   folder_that_cannot_be_used_is_none();
   notes_are_replaced_as_a_whole();
   content_hash_is_remembered_until_the_file_changes();
+  content_hash_of_a_file_just_written_is_not_remembered();
+  a_pipe_is_not_waited_for();
   least_recently_used_files_go_first();
   const char* const library = std::getenv("LITERT_LIBRARY");
   if (library == nullptr) {

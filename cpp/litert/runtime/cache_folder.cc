@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdint>
 #include <cstdio>
+#include <ctime>
 #include <filesystem>
 #include <string_view>
 #include <system_error>
@@ -45,6 +47,16 @@ std::string read_start(const std::string& path, size_t max_bytes) {
     bytes.resize(std::fread(bytes.data(), 1, bytes.size(), file.get()));
   }
   return bytes;
+}
+
+// Whether another change would show in the times of a file: before Linux 6.13 they go in steps of
+// the kernel's clock, 10 ms at most, so a file that was written twice in one step seems to be the
+// same.
+bool is_settled(const FileIdentity& identity) {
+  constexpr int64_t kStepNs = 20'000'000;
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec - identity.changed_ns > kStepNs;
 }
 
 // Lines of /proc/cpuinfo that tell what kernels are chosen by, of the first CPU.
@@ -121,7 +133,9 @@ std::string content_hash(const CacheFolder* folder, const OpenFile& file,
       note.has_value() && note->starts_with(known)) {
     return note->substr(known.size());
   }
-  folder->write_note(name, known + mapping.content_hash());
+  if (is_settled(identity)) {
+    folder->write_note(name, known + mapping.content_hash());
+  }
   return mapping.content_hash();
 }
 
