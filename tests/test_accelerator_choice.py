@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -341,6 +342,66 @@ def test_comparison_is_done_again_where_what_is_kept_is_damaged(
     chosen(model_path, accelerator="gpu")
     (kept,) = cache.glob("checked-*")
     kept.write_bytes(content)
+    chosen(model_path, accelerator="gpu")
+    assert machine.num_compared == 2
+
+
+@pytest.mark.parametrize(
+    "options", [litert.GpuOptions(precision="fp16"), litert.GpuOptions(device="some")]
+)
+def test_comparison_is_done_again_with_other_options(
+    machine: Machine, model_path: Path, options: litert.GpuOptions
+) -> None:
+    for _ in range(2):
+        chosen(model_path, accelerator="gpu")
+        chosen(model_path, accelerator="gpu", gpu=options)
+    assert machine.num_compared == 2
+
+
+def test_comparison_is_done_again_on_another_device(machine: Machine, model_path: Path) -> None:
+    for device in ("Some GPU", "Another GPU", "Some GPU"):
+        machine.devices["gpu"] = device
+        chosen(model_path, accelerator="gpu")
+    assert machine.num_compared == 2
+
+
+def test_comparison_is_done_again_for_another_content(machine: Machine, model_path: Path) -> None:
+    content = model_path.read_bytes()
+    for source in (model_path, content + b"\0", content):
+        chosen(source, accelerator="gpu")
+    assert machine.num_compared == 2
+
+
+def test_comparison_is_done_again_with_another_release(
+    machine: Machine, model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen(model_path, accelerator="gpu")
+    other = dataclasses.replace(litert.library_info(), version="2.99.0")
+    monkeypatch.setattr(verdicts, "library_info", lambda: other)
+    chosen(model_path, accelerator="gpu")
+    assert machine.num_compared == 2
+
+
+def test_comparison_is_done_again_with_other_instructions(
+    machine: Machine, model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # OpenVINO on the CPU computes 8-bit models wrongly with some of these.
+    for instructions in ("AVX512_CORE_VNNI", "AVX2", "AVX512_CORE_VNNI"):
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", instructions)
+        chosen(model_path, accelerator="npu")
+    assert machine.num_compared == 2
+    monkeypatch.setattr(verdicts, "cpu_features", lambda: ["avx2"])
+    chosen(model_path, accelerator="npu")
+    assert machine.num_compared == 3
+
+
+def test_pipe_in_place_of_what_is_kept_is_not_waited_for(
+    machine: Machine, model_path: Path, cache: Path
+) -> None:
+    chosen(model_path, accelerator="gpu")
+    (kept,) = cache.glob("checked-*")
+    kept.unlink()
+    os.mkfifo(kept)
     chosen(model_path, accelerator="gpu")
     assert machine.num_compared == 2
 

@@ -1,7 +1,7 @@
 """What trial runs have found out, kept for later processes.
 
-A verdict holds for one content of a model, one release of the library, one device and one set of
-options, all of which are in its name. Whatever goes wrong with the folder costs time and nothing
+A verdict holds for one content of a model, one release of the library, one device, one set of
+options and the instructions that may be used, all of which are in its name. Whatever goes wrong with the folder costs time and nothing
 else.
 """
 
@@ -16,12 +16,20 @@ from pathlib import Path
 from typing import Any
 
 from litert.cache import VERDICT_PREFIX, cache_folder, open_regular
-from litert.cpu import cpu_model
+from litert.cpu import cpu_features, cpu_model
 from litert.library import library_info
 
 PREFIX = VERDICT_PREFIX
 
-_FORMAT = 1
+_FORMAT = 2
+# By these oneDNN, under OpenVINO's CPU device, chooses how it computes: in bfloat16 with the one,
+# wrongly with the other.
+_VARIABLES = (
+    "ONEDNN_MAX_CPU_ISA",
+    "DNNL_MAX_CPU_ISA",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "DNNL_DEFAULT_FPMATH_MODE",
+)
 _MAX_BYTES = 65536
 
 _log = logging.getLogger("litert")
@@ -35,7 +43,8 @@ def verdict_name(content_hash: str, *parts: object) -> str:
         parts: What else: options, devices. Their ``repr`` counts.
     """
     info = library_info()
-    depends = repr((_FORMAT, info.version, info.package, cpu_model(), parts))
+    computes = (cpu_model(), cpu_features(), [os.environ.get(name) for name in _VARIABLES])
+    depends = repr((_FORMAT, info.version, info.package, computes, parts))
     digest = hashlib.sha256(depends.encode("utf-8", "surrogateescape")).hexdigest()
     return f"{PREFIX}{content_hash}-{digest[:32]}"
 
