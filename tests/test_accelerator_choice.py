@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -359,16 +360,6 @@ def test_comparison_is_done_again_where_what_is_kept_is_damaged(
     assert machine.num_compared == 2
 
 
-def test_comparison_is_done_again_with_other_instructions(
-    machine: Machine, model_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # OpenVINO's CPU device computes int8 rightly with some of them and wrongly with others.
-    chosen(model_path, accelerator="npu")
-    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")
-    chosen(model_path, accelerator="npu")
-    assert machine.num_compared == 2
-
-
 def test_comparison_is_done_again_with_another_driver(machine: Machine, model_path: Path) -> None:
     chosen(model_path, accelerator="gpu")
     machine.driver_versions = (2,)
@@ -388,6 +379,25 @@ def test_comparison_is_done_again_with_another_build_of_the_library(
     assert machine.num_compared == 2
 
 
+@pytest.mark.parametrize(
+    "options", [litert.GpuOptions(precision="fp16"), litert.GpuOptions(device="some")]
+)
+def test_comparison_is_done_again_with_other_options(
+    machine: Machine, model_path: Path, options: litert.GpuOptions
+) -> None:
+    for _ in range(2):
+        chosen(model_path, accelerator="gpu")
+        chosen(model_path, accelerator="gpu", gpu=options)
+    assert machine.num_compared == 2
+
+
+def test_comparison_is_done_again_on_another_device(machine: Machine, model_path: Path) -> None:
+    for device in ("Some GPU", "Another GPU", "Some GPU"):
+        machine.devices["gpu"] = device
+        chosen(model_path, accelerator="gpu")
+    assert machine.num_compared == 2
+
+
 def test_comparison_is_done_again_with_other_kernels_for_the_rest(
     machine: Machine, model_path: Path
 ) -> None:
@@ -400,6 +410,47 @@ def test_another_gpu_than_the_one_asked_for_is_refused(machine: Machine, model_p
     machine.logs["gpu"] = f"{machine.logs['gpu']}Selected adapter: Other GPU, vendor=other\n"
     with pytest.raises(litert.AcceleratorError, match="takes Other GPU, not 'some'"):
         litert.Model(model_path, accelerator="gpu", gpu=litert.GpuOptions(device="some"))
+
+
+def test_comparison_is_done_again_for_another_content(machine: Machine, model_path: Path) -> None:
+    content = model_path.read_bytes()
+    for source in (model_path, content + b"\0", content):
+        chosen(source, accelerator="gpu")
+    assert machine.num_compared == 2
+
+
+def test_comparison_is_done_again_with_another_release(
+    machine: Machine, model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen(model_path, accelerator="gpu")
+    other = dataclasses.replace(litert.library_info(), version="2.99.0")
+    monkeypatch.setattr(verdicts, "library_info", lambda: other)
+    chosen(model_path, accelerator="gpu")
+    assert machine.num_compared == 2
+
+
+def test_comparison_is_done_again_with_other_instructions(
+    machine: Machine, model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # OpenVINO's CPU device computes 8-bit models wrongly with some of these.
+    for instructions in ("AVX512_CORE_VNNI", "AVX2", "AVX512_CORE_VNNI"):
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", instructions)
+        chosen(model_path, accelerator="npu")
+    assert machine.num_compared == 2
+    monkeypatch.setattr(verdicts, "cpu_features", lambda: ["avx2"])
+    chosen(model_path, accelerator="npu")
+    assert machine.num_compared == 3
+
+
+def test_pipe_in_place_of_what_is_kept_is_not_waited_for(
+    machine: Machine, model_path: Path, cache: Path
+) -> None:
+    chosen(model_path, accelerator="gpu")
+    (kept,) = cache.glob("checked-*")
+    kept.unlink()
+    os.mkfifo(kept)
+    chosen(model_path, accelerator="gpu")
+    assert machine.num_compared == 2
 
 
 @pytest.mark.parametrize("size", [2, 5])

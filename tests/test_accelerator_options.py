@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import litert
+from litert.accelerate.plugins import Plugins
 from litert.ahead_of_time.npu_targets import VENDORS
 from litert.cpu import num_physical_cores
 
@@ -163,6 +164,7 @@ def test_gpu_option_of_a_wrong_value_is_refused(options: dict[str, Any], message
         ({"dispatch_dir": ""}, "^dispatch_dir: expected a path, got ''$"),
         ({"dispatch_dir": "a\0b"}, "^dispatch_dir: expected a path"),
         ({"dispatch_dir": PathOf(b"x")}, "^dispatch_dir: expected a path"),
+        ({"dispatch_dir": "\udcff"}, r"^dispatch_dir: the path must be UTF-8, got '\\udcff'$"),
     ],
 )
 def test_npu_option_of_a_wrong_value_is_refused(options: dict[str, Any], message: str) -> None:
@@ -339,6 +341,34 @@ def test_cpu_options_of_any_kind_are_in_range_or_refused(options: dict[str, Any]
     if made is not None:
         assert 1 <= made.threads <= 1024
         assert made.xnnpack_bits == 0 or made.xnnpack_bits & 3 == 3
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    _ANYTHING,
+    st.dictionaries(_WORDS, st.one_of(_WORDS, st.floats(), st.booleans(), st.binary(max_size=4))),
+)
+def test_delegates_of_any_kind_are_told_whole_or_refused(library: Any, options: Any) -> None:
+    try:
+        delegate = litert.Delegate(library, options)
+    except litert.OptionError:
+        return
+    ((path, told),) = Plugins((delegate,), ()).delegate_arguments()
+    texts = [path, *(text.encode() for option in told for text in option)]
+    assert path
+    assert [text for text in texts if b"\0" in text] == []
+    assert dict(told) == {key: str(value) for key, value in options.items()}
+
+
+@settings(deadline=None, max_examples=200)
+@given(_ANYTHING, _ANYTHING, _ANYTHING)
+def test_custom_ops_of_any_kind_are_loaded_or_refused(name: Any, kernel: Any, symbol: Any) -> None:
+    try:
+        operator = litert.CustomOp(name, kernel, symbol=symbol)
+    except litert.OptionError:
+        return
+    with pytest.raises(litert.LibraryError, match="cannot load"):
+        Plugins((), (operator,)).make_kernels()
 
 
 def _check_lines(lines: list[str]) -> None:

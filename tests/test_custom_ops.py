@@ -353,6 +353,8 @@ def test_accelerators_are_refused(path: Path) -> None:
         ((7, np.sinh), {}, "expected an operator's name, got 7"),
         ((NAME, 7), {}, "expected a shared object's path or a callable, got 7"),
         ((NAME, ""), {}, "expected a shared object's path or a callable"),
+        ((NAME, "x\0.so"), {}, r"expected a shared object's path or a callable, got 'x\\x00\.so'"),
+        ((NAME, "\ud800.so"), {}, "expected a shared object's path or a callable"),
         ((NAME, np.sinh), {"symbol": "x"}, "a callable has none"),
         ((NAME, "x.so"), {"symbol": "a-b"}, "symbol: expected a C name, got 'a-b'"),
         (("a b", "x.so"), {}, "the name makes no C name; give the variable's as symbol="),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import os
+import pickle
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -202,13 +205,34 @@ def test_accelerators_are_refused(data: Path, delegate: Callable[..., Any]) -> N
         (("",), "library: expected a path, got ''"),
         ((7,), "library: expected a path, got int"),
         (("d.so", 7), "options: expected a mapping, got 7"),
+        (("d\0.so",), r"library: expected a path, got 'd\\x00\.so'"),
+        (("\ud800.so",), r"library: expected a path, got '\\ud800\.so'"),
+        ((b"d.so",), "library: expected a path, got bytes"),
         (("d.so", {1: "x"}), "options: expected names, got 1"),
+        (("d.so", {"a\0b": "x"}), r"options: expected names, got 'a\\x00b'"),
+        (("d.so", {"a": "3\0x"}), r"options\['a'\]: must not hold NULs .*, got '3\\x00x'"),
+        (("d.so", {"a": "\ud800"}), r"options\['a'\]: must not hold NULs or half characters"),
         (("d.so", {"a": None}), r"options\['a'\]: expected text, a number or a bool, got None"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments: Any, match: str) -> None:
     with pytest.raises(litert.OptionError, match=match):
         litert.Delegate(*arguments)
+
+
+def test_delegate_is_equal_after_a_copy_and_a_pickle() -> None:
+    delegate = litert.Delegate("d.so", {"offset": 3})
+    assert copy.deepcopy(delegate) == delegate
+    assert pickle.loads(pickle.dumps(delegate)) == delegate
+
+
+def test_path_that_is_no_text_reaches_the_loader(
+    data: Path, sample_plugin: Callable[[str], Path], tmp_path: Path
+) -> None:
+    library = tmp_path / os.fsdecode(b"d\xff.so")
+    shutil.copy(sample_plugin("sample_delegate"), library)
+    with opened(data, litert.Delegate(library, {"offset": 10})) as model:
+        np.testing.assert_array_equal(model.run(ONES)["sum"], [[12] * 4])
 
 
 def test_what_is_no_delegate_is_refused(data: Path) -> None:

@@ -24,7 +24,7 @@ pytest.importorskip("ai_edge_litert", reason="needs the schema")
 
 from data.model_kinds import accelerated
 from in_threads import in_threads
-from litert.accelerate import gpu
+from litert.accelerate import gpu, load
 from random_inputs import random_inputs, stored_shapes
 
 
@@ -219,6 +219,20 @@ def test_model_that_is_computed_wrongly_is_refused(shared_model: Callable[[str],
 
     with pytest.raises(litert.AcceleratorError, match="'probs' differs from the CPU's: by up to"):
         on_gpu(path)
+
+
+def test_model_that_is_computed_wrongly_loses_in_auto(
+    shared_model: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = shared_model("mobilenet/mobilenet_v2_1.0_224_int16x8.tflite")
+    monkeypatch.setenv("LITERT_CACHE_DIR", str(tmp_path))
+    times = iter([1.0])  # of the CPU; what computes wrongly is not timed, however fast it is
+    monkeypatch.setattr(load, "median_run_s", lambda model: next(times))
+    for _ in range(2):
+        with litert.Model(path, accelerator="auto") as model:
+            placement = model.placement
+        assert placement.accelerator == "cpu"
+        assert any("'probs' differs from the CPU's" in reason for reason in placement.reasons)
 
 
 HALF = litert.GpuOptions(precision="fp16")

@@ -7,6 +7,7 @@ results of whatever it finds there.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import os
 import subprocess
@@ -19,7 +20,7 @@ import pytest
 
 import litert
 from gpu_programs import load, programs, seal_of
-from litert.accelerate import program_cache
+from litert.accelerate import program_cache, verdicts
 from litert.cache import PROGRAMS_SUFFIX, clear_cache, list_programs
 
 pytestmark = pytest.mark.usefixtures("software_gpu")
@@ -110,6 +111,17 @@ def test_model_that_changes_under_its_name_is_compiled_anew(path: Path, twin: Pa
     assert not load(twin)
 
 
+def test_programs_of_another_release_of_the_library_are_not_used(
+    path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(path)
+    other = dataclasses.replace(litert.library_info(), version="2.99.0")
+    monkeypatch.setattr(verdicts, "library_info", lambda: other)
+    assert not load(path)
+    assert load(path)
+    assert len(list_programs(folder)) == 2
+
+
 @pytest.mark.parametrize("with_seals", [False, True], ids=["programs", "programs and seals"])
 def test_programs_that_are_swapped_are_not_used(
     path: Path, twin: Path, folder: Path, with_seals: bool
@@ -173,6 +185,17 @@ def test_programs_without_their_seal_are_made_anew(
 
     assert not load(path)
     assert load(path)
+
+
+@pytest.mark.parametrize("is_seal", [False, True], ids=["programs", "seal"])
+def test_pipe_in_place_of_a_file_is_not_waited_for(path: Path, folder: Path, is_seal: bool) -> None:
+    load(path)
+    file = seal_of(programs(folder)) if is_seal else programs(folder)
+    file.unlink()
+    os.mkfifo(file)
+
+    assert not load(path)
+    assert file.exists()
 
 
 def test_programs_that_are_copied_with_their_seal_are_used(path: Path, tmp_path: Path) -> None:

@@ -81,17 +81,20 @@ def test_results_that_are_off_are_told(computed: Any, expected: Any, message: st
 
 
 class Answers:
-    """A model in place of a compiled one, which answers what it is told to."""
+    """A model in place of a compiled one, which answers what it is told to, the last for ever."""
 
-    def __init__(self, real: NativeModel, answer: Any) -> None:
-        self._answer = answer
+    def __init__(self, real: NativeModel, *answers: Any) -> None:
+        self._answers = list(answers)
+        self.keys: list[str] = []
         self.signatures = real.signatures
         self.default_shapes = real.default_shapes
 
     def run(self, key: str, inputs: Any) -> Any:
-        if isinstance(self._answer, Exception):
-            raise self._answer
-        return self._answer
+        self.keys.append(key)
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     def cancel(self) -> None:
         pass
@@ -113,6 +116,31 @@ def test_trial_names_the_output_that_differs(real: NativeModel) -> None:
     (output,) = next(iter(real.signatures.values())).outputs
     wrong: Any = Answers(real, {output: np.full((1, 4), 1e6, np.float32)})
     assert trial.difference(wrong, real).startswith(f"output '{output}' differs from the CPU's: ")
+
+
+def test_trial_runs_twice_as_some_fail_with_used_buffers(real: NativeModel) -> None:
+    (output,) = next(iter(real.signatures.values())).outputs
+    key = next(iter(real.signatures))
+    right = real.run(key, trial._inputs(real, key))
+    wrong = {output: right[output] + np.float32(1e6)}
+    assert trial.difference(Answers(real, right), real) == ""  # type: ignore[arg-type]
+    for second in (wrong, litert.ExecutionError("status 3")):
+        assert trial.difference(Answers(real, right, second), real)  # type: ignore[arg-type]
+
+
+def test_trial_compares_every_signature(data: Path) -> None:
+    model = NativeModel.open(str(data / "add.tflite"), litert.CpuOptions(), None)
+    try:
+        keys = list(model.signatures)
+        rights = [model.run(key, trial._inputs(model, key)) for key in keys]
+        wrong = {name: array + np.float32(1e6) for name, array in rights[1].items()}
+        same: Any = Answers(model, rights[0], rights[0], rights[1])
+        other: Any = Answers(model, rights[0], rights[0], rights[1], wrong)
+        assert trial.difference(same, model) == ""
+        assert same.keys == [keys[0], keys[0], keys[1], keys[1]]
+        assert trial.difference(other, model).startswith(f"output '{next(iter(wrong))}' differs")
+    finally:
+        model.close()
 
 
 def test_trial_that_fails_on_the_accelerator_is_a_difference(real: NativeModel) -> None:

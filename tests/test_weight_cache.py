@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 import litert
+import litert.cache
 
 FIRST_WEIGHT = struct.pack("<f", 1.6243454)  # of mlp.tflite
 
@@ -217,7 +218,67 @@ def test_file_that_is_gone_is_made_again(model_path: Path, folder: Path, suffix:
     assert load_and_run(model_path, folder) == ("reused", expected)
 
 
+@pytest.mark.parametrize("suffix", [".weights", ".seal"])
+def test_pipe_in_place_of_a_file_is_not_waited_for(
+    model_path: Path, folder: Path, suffix: str
+) -> None:
+    _, expected = load_and_run(model_path, folder)
+    (file,) = folder.glob(f"*{suffix}")
+    file.unlink()
+    os.mkfifo(file)
+    with process(model_path, folder) as other:
+        said, _ = other.communicate("run\n", timeout=60)
+    assert said == f"built\n{expected.hex()}\n"
+
+
+def test_folder_in_place_of_the_file_keeps_nothing_and_says_so(
+    model_path: Path, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, expected = load_and_run(model_path, folder)
+    (file,) = weights_in(folder)
+    file.unlink()
+    (file / "mine").mkdir(parents=True)
+    assert load_and_run(model_path, folder) == (f"failed: {file}: Is a directory", expected)
+    assert caplog.messages == [f"packed weights are not kept: {file}: Is a directory"]
+    assert (file / "mine").is_dir()
+
+
+def test_link_under_the_locks_name_is_not_followed(model_path: Path, folder: Path) -> None:
+    _, expected = load_and_run(model_path, folder)
+    (lock,) = folder.glob("*.lock")
+    for file in folder.iterdir():
+        file.unlink()
+    lock.symlink_to(folder / "elsewhere")
+    used, result = load_and_run(model_path, folder)
+    assert (used, result) == (f"failed: {lock}: Too many levels of symbolic links", expected)
+    assert not (folder / "elsewhere").exists()
+
+
 # Folders that cannot be used
+
+
+@pytest.fixture
+def users_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The user's own cache folder, which nobody has asked for, for models of any size."""
+    monkeypatch.setattr(litert.cache, "_MIN_AUTO_BYTES", 0)
+    monkeypatch.setenv("LITERT_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_users_folder_is_made_and_used(model_path: Path, users_folder: Path) -> None:
+    assert load_and_run(model_path, "auto")[0] == "built"
+    assert load_and_run(model_path, "auto")[0] == "reused"
+    assert len(weights_in(users_folder)) == 1
+
+
+def test_users_folder_that_cannot_be_used_is_done_without_and_told(
+    model_path: Path, users_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, expected = load_and_run(model_path, None)
+    users_folder.write_text("a file")
+    problem = f"the cache folder {users_folder} cannot be used"
+    assert load_and_run(model_path, "auto") == (f"failed: {problem}", expected)
+    assert caplog.messages == [f"packed weights are not kept: {problem}"]
 
 
 def test_file_in_place_of_the_folder_is_refused(model_path: Path, folder: Path) -> None:

@@ -106,6 +106,13 @@ void content_hash_of_a_file_that_has_just_changed_is_not_remembered() {
   CHECK(hash_with(*cache, file) == first);
 }
 
+void a_pipe_is_not_waited_for() {
+  const Folder folder;
+  const auto cache = CacheFolder::open(folder.path().string());
+  CHECK(::mkfifo((folder.path() / "note").c_str(), 0600) == 0);
+  CHECK(!cache->read_note("note").has_value());
+}
+
 void least_recently_used_files_go_first() {
   const Folder folder;
   const auto cache = CacheFolder::open(folder.path().string());
@@ -341,6 +348,7 @@ int main() {
   notes_are_replaced_as_a_whole();
   content_hash_is_remembered();
   content_hash_of_a_file_that_has_just_changed_is_not_remembered();
+  a_pipe_is_not_waited_for();
   least_recently_used_files_go_first();
   files_of_others_stay();
   const char* const library = std::getenv("LITERT_LIBRARY");

@@ -7,10 +7,13 @@ time is lost.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from litert.errors import OptionError
 
@@ -85,6 +88,19 @@ def weight_cache_folder(source: str | bytes, setting: str | os.PathLike[str]) ->
             f"weight_cache: {folder!r} cannot be written; pass another folder or None"
         )
     return folder
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file of the folder for reading, without waiting if it is somebody's pipe.
+
+    Raises:
+        OSError: It is no regular file, or cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    return open(descriptor, "rb")
 
 
 def list_weights(folder: Path | None = None) -> list[CachedFile]:

@@ -1,5 +1,6 @@
 #include "litert/runtime/cache_folder.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #include <string_view>
 #include <system_error>
 
+#include "litert/runtime/descriptor.h"
 #include "litert/runtime/library.h"
 
 namespace litert_native::runtime {
@@ -29,9 +31,19 @@ File open_file(const std::string& path, const char* mode) {
   return {std::fopen(path.c_str(), mode), &std::fclose};
 }
 
+// A pipe is not waited for: whoever has put it there may never write to it.
+File open_to_read(const std::string& path) {
+  Descriptor descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  File file(descriptor.is_open() ? ::fdopen(descriptor.value(), "rb") : nullptr, &std::fclose);
+  if (file != nullptr) {
+    (void)descriptor.release();
+  }
+  return file;
+}
+
 // The first bytes of a file; none where it cannot be read.
 std::string read_start(const std::string& path, size_t max_bytes) {
-  const File file = open_file(path, "rbe");
+  const File file = open_to_read(path);
   std::string bytes(file != nullptr ? max_bytes : 0, '\0');
   if (file != nullptr) {
     bytes.resize(std::fread(bytes.data(), 1, bytes.size(), file.get()));
@@ -121,6 +133,7 @@ std::string content_hash(const CacheFolder* folder, const OpenFile& file,
   // Asked before the file is read.
   const bool is_told_by_its_times = !has_just_changed(identity);
   const std::string& hash = mapping.content_hash();
+  mapping.release_pages();  // of the weights; where they are packed already nobody reads them
   if (is_told_by_its_times) {
     folder->write_note(name, known + hash);
   }

@@ -42,7 +42,7 @@ bool lease(int descriptor, pid_t thread) {
 // whoever has a duplicate.
 Descriptor open_again(int descriptor) {
   const std::string path = "/proc/self/fd/" + std::to_string(descriptor);
-  return Descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  return Descriptor(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
 }
 
 }  // namespace

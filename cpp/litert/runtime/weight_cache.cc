@@ -167,7 +167,8 @@ CachedCompile WeightCache::compile(const CompileOptions& options, const Compile&
     return {std::move(compiled), CacheUse::kReused, {}};
   }
   const std::string path = folder_->path_of(name_ + ".lock");
-  const Descriptor lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, S_IRUSR | S_IWUSR));
+  const Descriptor lock(
+      ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR));
   if (!lock.is_open() || ::flock(lock.value(), LOCK_EX | LOCK_NB) != 0) {
     if (errno == EWOULDBLOCK) {
       return {compile(in_memory(options)), CacheUse::kInMemory, {}};
@@ -228,7 +229,8 @@ CachedCompile WeightCache::build(const CompileOptions& options, const Compile& c
 // No file where there is none that can be trusted.
 WeightCache::Finished WeightCache::open_finished() const {
   const std::string path = folder_->path_of(name_ + kWeightsSuffix);
-  Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  // Not waiting for a writer, if somebody has put a pipe there.
+  Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   // First guarded, then looked at: what is seen stays so.
   std::unique_ptr<MappingGuard> guard = file.is_open() ? MappingGuard::take(file.value()) : nullptr;
   if (guard == nullptr || !is_sealed(file.value())) {
@@ -265,6 +267,20 @@ void WeightCache::seal(int descriptor, const std::string& hash) const {
   }
 }
 
+// Behind a seal nobody looks at the bytes again, so it is for those that are there, and no writer
+// comes between. False where they are others.
+bool WeightCache::seal_unchanged(const std::string& path, const std::string& hash) const {
+  const std::shared_lock maps = MappingGuard::hold_mappings();
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  const std::unique_ptr<MappingGuard> guard =
+      file.is_open() ? MappingGuard::take(file.value()) : nullptr;
+  if (guard == nullptr || hash_of(MappedBytes(file.value()).bytes()) != hash) {
+    return false;
+  }
+  seal(file.value(), hash);
+  return true;
+}
+
 // To be called with the lock, which makes the names ours. Returns why it failed, if it did.
 std::string WeightCache::publish(std::span<const std::byte> weights) const {
   const std::string path = folder_->path_of(name_ + kWeightsSuffix);
@@ -282,8 +298,10 @@ std::string WeightCache::publish(std::span<const std::byte> weights) const {
     return failure(path, error);
   }
   // After the rename, which changes the file's ctime. Until the seal is there, nobody uses it.
-  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  seal(file.value(), hash);
+  if (!seal_unchanged(path, hash)) {
+    ::unlink(path.c_str());
+    return path + ": somebody else has changed the packed weights meanwhile";
+  }
   bound_weight_files(*folder_, kMaxBytes, name_ + kWeightsSuffix);
   return {};
 }

@@ -58,6 +58,7 @@ class WeightCache {
   [[nodiscard]] Finished open_finished() const;
   [[nodiscard]] bool is_sealed(int descriptor) const;
   void seal(int descriptor, const std::string& hash) const;
+  [[nodiscard]] bool seal_unchanged(const std::string& path, const std::string& hash) const;
   [[nodiscard]] std::string publish(std::span<const std::byte> weights) const;
 
   std::shared_ptr<const CacheFolder> folder_;

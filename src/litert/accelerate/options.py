@@ -120,6 +120,8 @@ class NpuOptions:
             folder = path_text(self.dispatch_dir)
             if not folder or "\0" in folder:
                 raise OptionError(f"dispatch_dir: expected a path, got {self.dispatch_dir!r}")
+            if any(_is_half(mark) for mark in folder):
+                raise OptionError(f"dispatch_dir: the path must be UTF-8, got {folder!r}")
 
     def __reduce__(self) -> tuple[object, ...]:
         # The properties' read-only view can neither be pickled nor copied.
@@ -145,8 +147,13 @@ def _check_text(name: str, value: object) -> None:
     """Refuse what the library's parser, which knows no escapes, would read as something else."""
     if not isinstance(value, str) or not value:
         raise OptionError(f"{name}: expected text, got {value!r}")
-    if any(mark in '"\\\n\r\0' or "\ud800" <= mark <= "\udfff" for mark in value):
+    if any(mark in '"\\\n\r\0' or _is_half(mark) for mark in value):
         raise OptionError(
             f"{name}: must not hold quotes, backslashes, line ends or half characters, got "
             f"{value!r}"
         )
+
+
+def _is_half(mark: str) -> bool:
+    """Whether a character is half of one, which no UTF-8 text holds."""
+    return "\ud800" <= mark <= "\udfff"

@@ -48,11 +48,20 @@ class Delegate:
         for key, value in self.options.items():
             if not isinstance(key, str) or not key or not _is_c_text(key):
                 raise OptionError(f"Delegate: options: expected names, got {key!r}")
-            if not isinstance(value, (str, int, float)) or not _is_c_text(str(value)):
+            if not isinstance(value, (str, int, float)):
                 raise OptionError(
                     f"Delegate: options[{key!r}]: expected text, a number or a bool, got {value!r}"
                 )
+            if not _is_c_text(str(value)):
+                raise OptionError(
+                    f"Delegate: options[{key!r}]: must not hold NULs or half characters, got "
+                    f"{value!r}"
+                )
         object.__setattr__(self, "options", MappingProxyType(dict(self.options)))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # The options' read-only view can neither be pickled nor copied.
+        return Delegate, (self.library, dict(self.options))
 
 
 @dataclass(frozen=True, slots=True)

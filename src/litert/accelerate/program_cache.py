@@ -16,12 +16,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from litert.cache import PROGRAMS_PREFIX, PROGRAMS_SUFFIX, cache_folder
+from litert.cache import PROGRAMS_PREFIX, PROGRAMS_SUFFIX, cache_folder, open_regular
 from litert.errors import OptionError
 from litert.options import CacheSetting, check_cache_setting
 
 _MAX_BYTES = 2 << 30
 _MIN_FREE_BYTES = 1 << 20
+_MAX_SEAL_BYTES = 4096
 
 _log = logging.getLogger("litert")
 
@@ -119,12 +120,13 @@ def _is_ready(file: Path, seal: Path) -> bool:
 def _is_sealed(file: Path, seal: Path) -> bool:
     """Whether the file is what it was when it was finished."""
     try:
-        identity, digest = seal.read_text().rsplit(" ", 1)
+        with open_regular(seal) as opened:
+            identity, digest = opened.read(_MAX_SEAL_BYTES).decode().rsplit(" ", 1)
         if identity == _identity(file):
             return True
         if digest != _digest(file):
             return False
-        seal.write_text(f"{_identity(file)} {digest}")
+        _write_seal(seal, f"{_identity(file)} {digest}")
     except (OSError, ValueError):
         return False
     return True
@@ -137,10 +139,18 @@ def _finish(folder: Path, file: Path, seal: Path) -> None:
         if free.f_bavail * free.f_frsize < _MIN_FREE_BYTES:
             file.unlink(missing_ok=True)
         if file.exists() and not _is_sealed(file, seal):
-            seal.write_text(f"{_identity(file)} {_digest(file)}")
+            _write_seal(seal, f"{_identity(file)} {_digest(file)}")
         _bound(folder, file)
     except OSError as err:
         _log.info("no GPU programs are kept: %s", err)
+
+
+def _write_seal(seal: Path, text: str) -> None:
+    """Put a seal in place as a whole, whatever is there."""
+    unfinished = seal.with_suffix(".tmp")
+    unfinished.unlink(missing_ok=True)
+    unfinished.write_text(text)
+    os.replace(unfinished, seal)
 
 
 def _bound(folder: Path, kept: Path) -> None:
@@ -168,7 +178,7 @@ def _identity(file: Path) -> str:
 def _digest(file: Path) -> str:
     # With the name, so that a file and its seal are worth nothing under another model's.
     digest = hashlib.blake2b(file.name.encode("utf-8", "surrogateescape"), digest_size=16)
-    with file.open("rb") as opened:
+    with open_regular(file) as opened:
         while piece := opened.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from litert.cache import VERDICT_PREFIX, cache_folder
+from litert.cache import VERDICT_PREFIX, cache_folder, open_regular
 from litert.cpu import cpu_features, cpu_model
 from litert.library import library_info
 
@@ -60,7 +60,7 @@ def _identity(library: str) -> tuple[object, ...]:
 def read_verdict(name: str) -> dict[str, Any] | None:
     """Return what was found out, None where nothing is kept that can be read."""
     try:
-        with (cache_folder() / name).open("rb") as file:
+        with open_regular(cache_folder() / name) as file:
             found = json.loads(file.read(_MAX_BYTES))
     except (OSError, ValueError, RecursionError):
         return None
