@@ -138,3 +138,28 @@ def sample_plugin(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], P
         return built
 
     return build
+
+
+@pytest.fixture(scope="session")
+def compiled_models(
+    openvino_cpu: litert.NpuOptions, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """Compile a model for OpenVINO's CPU device ahead of time, once."""
+    folder = tmp_path_factory.mktemp("compiled")
+    data = Path(__file__).parent / "data"
+
+    def compiled(name: str) -> Path:
+        output = folder / f"{name}.tflite"
+        if not output.exists():
+            litert.compile_model(
+                data / output.name, target="intel:PTL", output=output, device="cpu"
+            )
+        return output
+
+    return compiled
+
+
+@pytest.fixture
+def no_device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Have no NPU, whatever this machine has."""
+    monkeypatch.setattr("litert.accelerate.npu._ACCEL", tmp_path / "none")
