@@ -201,6 +201,9 @@ def test_accelerators_are_refused(data: Path, delegate: Callable[..., Any]) -> N
     [
         (("",), "library: expected a path, got ''"),
         ((7,), "library: expected a path, got int"),
+        (("d\0.so",), "library: "),
+        (("d.so", {"a\0b": 1}), "options: expected names"),
+        (("d.so", {"a": "\udcff"}), r"options\['a'\]: expected text"),
         (("d.so", 7), "options: expected a mapping, got 7"),
         (("d.so", {1: "x"}), "options: expected names, got 1"),
         (("d.so", {"a": None}), r"options\['a'\]: expected text, a number or a bool, got None"),
@@ -209,6 +212,12 @@ def test_accelerators_are_refused(data: Path, delegate: Callable[..., Any]) -> N
 def test_wrong_arguments_are_refused(arguments: Any, match: str) -> None:
     with pytest.raises(litert.OptionError, match=match):
         litert.Delegate(*arguments)
+
+
+def test_path_that_is_no_text_reaches_the_loader(data: Path) -> None:
+    missing = litert.Delegate(os.fsdecode(b"/no/\xff.so"))
+    with pytest.raises(litert.LibraryError, match=r"cannot load /no/\\xff\.so: .*No such file"):
+        opened(data, missing)
 
 
 def test_what_is_no_delegate_is_refused(data: Path) -> None:
