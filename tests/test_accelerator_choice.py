@@ -493,6 +493,13 @@ def test_auto_never_takes_what_computes_something_else(machine: Machine, model_p
     assert "accelerator 'gpu': output 'y' differs" in reasons
 
 
+def test_auto_leaves_a_model_of_open_dimensions_on_the_cpu(machine: Machine, data: Path) -> None:
+    machine.seconds["gpu"] = 0.5
+    with litert.Model(data / "dynamic_batch.tflite", accelerator="auto") as model:
+        assert model.run(np.ones((4, 4), np.float32))["y"].shape == (4, 3)
+        assert "takes inputs of several shapes" in model.placement.reasons[0]
+
+
 def test_auto_never_takes_what_does_not_compile(machine: Machine, model_path: Path) -> None:
     machine.seconds["npu"] = 0.001
     machine.problems["npu"] = litert.ModelError("status 504", status=504)

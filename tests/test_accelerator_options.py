@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -159,12 +160,12 @@ def test_gpu_option_of_a_wrong_value_is_refused(options: dict[str, Any], message
         ({"properties": {"A": ""}}, r"^properties\['A'\]: expected text, got ''$"),
         ({"properties": {"A": 'b"\nc'}}, r"^properties\['A'\]: must not hold quotes"),
         ({"properties": {"A": "\udcff"}}, r"^properties\['A'\]: must not hold"),
-        ({"dispatch_dir": 7}, "^dispatch_dir: expected a path, got 7$"),
-        ({"dispatch_dir": b"x"}, "^dispatch_dir: expected a path, got b'x'$"),
+        ({"dispatch_dir": 7}, "^dispatch_dir: expected a path, got int$"),
+        ({"dispatch_dir": b"x"}, "^dispatch_dir: expected a path, got bytes$"),
         ({"dispatch_dir": ""}, "^dispatch_dir: expected a path, got ''$"),
         ({"dispatch_dir": "a\0b"}, "^dispatch_dir: expected a path"),
         ({"dispatch_dir": PathOf(b"x")}, "^dispatch_dir: expected a path"),
-        ({"dispatch_dir": "\udcff"}, r"^dispatch_dir: the path must be UTF-8, got '\\udcff'$"),
+        ({"dispatch_dir": "\ud800"}, r"^dispatch_dir: expected a path, got '\\ud800'$"),
     ],
 )
 def test_npu_option_of_a_wrong_value_is_refused(options: dict[str, Any], message: str) -> None:
@@ -221,6 +222,9 @@ def test_openvino_option_with_another_vendor_is_refused(
             {"xnnpack_flags": ("force_fp16",), "weight_cache": "cache"},
             "^weight_cache: XNNPACK cannot keep weights packed for float16",
         ),
+        ({"kernels": np.array([1, 2])}, r"^kernels: expected .*got array\(\[1, 2\]\)$"),
+        ({"xnnpack_flags": np.array([1, 2])}, "^xnnpack_flags: expected a sequence of names"),
+        ({"weight_cache": np.array([1, 2])}, "^weight_cache: expected 'auto', None"),
         ({"weight_cache": 7}, "^weight_cache: expected 'auto', None or a folder's path, got 7$"),
         ({"weight_cache": ""}, "^weight_cache: expected 'auto'"),
         ({"weight_cache": False}, "^weight_cache: expected 'auto'"),
@@ -230,6 +234,20 @@ def test_openvino_option_with_another_vendor_is_refused(
 def test_cpu_option_of_a_wrong_value_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(litert.OptionError, match=message):
         litert.CpuOptions(**options)
+
+
+@pytest.mark.parametrize("cpu", [7, "", {}, litert.CpuOptions, np.array([1, 2])])
+def test_cpu_options_of_another_kind_are_refused(data: Path, cpu: Any) -> None:
+    with pytest.raises(litert.OptionError, match=r"^cpu: expected CpuOptions\(\.\.\.\), got "):
+        litert.Model(data / "add.tflite", cpu=cpu)
+
+
+def test_weights_are_kept_in_a_folder_whose_name_is_no_text(data: Path, tmp_path: Path) -> None:
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/\xff")
+    cpu = litert.CpuOptions(weight_cache=folder)
+    for use in ("built", "reused"):
+        with litert.Model(data / "conv.tflite", cpu=cpu) as model:
+            assert model.weight_cache == use
 
 
 # What is taken

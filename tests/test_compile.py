@@ -540,10 +540,17 @@ def test_command_names_what_is_missing(
     assert capsys.readouterr().err.endswith(f"arguments are required: {missing}\n")
 
 
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interrupt_leaves_nothing(
-    data: Path, output: Path, site: Path, scripted_tool: Callable[[str], None]
+    data: Path,
+    output: Path,
+    site: Path,
+    scripted_tool: Callable[[str], None],
+    number: signal.Signals,
+    status: int,
 ) -> None:
-    scripted_tool("exec sleep 60")
+    started = site / "started"
+    scripted_tool(f"echo $$ > {started}.new; mv {started}.new {started}; exec sleep 60")
     arguments = [str(data / "mlp.tflite"), "--target", "intel:PTL", "-o", str(output)]
     with subprocess.Popen(
         [sys.executable, "-m", "litert", "compile", *arguments],
@@ -551,10 +558,12 @@ def test_interrupt_leaves_nothing(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
-        while not list(output.parent.iterdir()):
+        while not started.exists():
             assert process.poll() is None
             time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, err = process.communicate(timeout=30)
-    assert (process.returncode, out, err) == (130, b"", b"")
+    assert (process.returncode, out, err) == (status, b"", b"")
     assert list(output.parent.iterdir()) == []
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(started.read_text()), 0)  # the compiler has ended, too

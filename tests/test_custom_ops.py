@@ -356,6 +356,8 @@ def test_accelerators_are_refused(path: Path) -> None:
         ((NAME, "x\0.so"), {}, r"kernel: expected a path, got 'x\\x00\.so'"),
         ((NAME, "\ud800.so"), {}, r"kernel: expected a path, got '\\ud800\.so'"),
         ((NAME, np.sinh), {"symbol": "x"}, "a callable has none"),
+        ((NAME, "x\0.so"), {}, "kernel: "),
+        ((NAME, "x.so"), {"symbol": True}, "symbol: expected a C name, got True"),
         ((NAME, "x.so"), {"symbol": "a-b"}, "symbol: expected a C name, got 'a-b'"),
         (("a b", "x.so"), {}, "the name makes no C name; give the variable's as symbol="),
         ((NAME, "x.so"), {"output_shapes": len}, "output_shapes is a callable's"),

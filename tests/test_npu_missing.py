@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -124,6 +125,29 @@ def test_empty_dispatch_folder_is_named(
         match=rf"^accelerator 'npu': '{tmp_path}' holds no libLiteRtDispatch\*\.so, Intel's ",
     ):
         litert.Model(path, accelerator="npu", npu=npu)
+
+
+def test_dispatch_folder_is_told_whole(
+    openvino_cpu: litert.NpuOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Without a folder in its name, the loader would not look for the library in this one.
+    (_, dispatch) = openvino_folders(litert.library_info().path)
+    (tmp_path / "here").symlink_to(dispatch)
+    monkeypatch.chdir(tmp_path / "here")
+    found = target.npu_target(dataclasses.replace(openvino_cpu, dispatch_dir="."), None)
+    assert os.path.isabs(found.dispatch_folder)
+    assert os.path.samefile(found.dispatch_folder, dispatch)
+
+
+def test_dispatch_folder_may_have_a_name_that_is_no_text(
+    openvino_cpu: litert.NpuOptions, data: Path, tmp_path: Path
+) -> None:
+    (_, dispatch) = openvino_folders(litert.library_info().path)
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/\xff")
+    os.symlink(dispatch, folder)
+    npu = dataclasses.replace(openvino_cpu, dispatch_dir=folder)
+    with litert.Model(data / "conv.tflite", accelerator="npu", npu=npu) as model:
+        assert model.placement.accelerator == "npu"
 
 
 LOAD = """

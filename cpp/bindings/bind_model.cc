@@ -125,7 +125,9 @@ void bind_model(py::module_& module) {
           },
           py::arg("signature"), py::arg("shapes"), py::arg("release_gil"), py::arg("input_dtypes"),
           py::arg("output_dtypes"))
-      .def_property_readonly("log", &CompiledModel::log)
+      // Paths in it may hold what is no text.
+      .def_property_readonly(
+          "log", [](const CompiledModel& compiled) { return to_python_name(compiled.log()); })
       .def("registered_accelerators",
            [](const CompiledModel& compiled) {
              return static_cast<int>(compiled.model().environment().registered());

@@ -52,9 +52,9 @@ class CompileRequest:
         xnnpack_flags: int = 0,
         cache_folder: bytes = b"",
         accelerators: int = 1,
-        gpu_folder: str = "",
-        compiler_folder: str = "",
-        dispatch_folder: str = "",
+        gpu_folder: bytes = b"",
+        compiler_folder: bytes = b"",
+        dispatch_folder: bytes = b"",
         accelerator_options: Sequence[tuple[str, str]] = (),
         custom_kernels: Sequence[CustomKernel] = (),
         delegates: Sequence[tuple[bytes, Sequence[tuple[str, str]]]] = (),
@@ -138,7 +138,7 @@ class LanguageModel:
         embedders: Sequence[EmbedderSignature],
         num_threads: int,
         use_xnnpack: bool,
-        cache_folder: str,
+        cache_folder: bytes,
         context_length: int,
     ) -> LanguageModel: ...
     @property

@@ -32,6 +32,7 @@ BoundRun::BoundRun(std::shared_ptr<CompiledModel> compiled, size_t signature,
       api_(library()),
       signature_(signature),
       input_shapes_(std::move(input_shapes)) {
+  compiled_->refuse_in_child();
   compiled_->apply_shapes(signature_, input_shapes_);
   output_shapes_ = compiled_->output_shapes(signature_, /*update_allocation=*/false);
   bind_all(std::move(given));
@@ -87,6 +88,7 @@ BoundRun::~BoundRun() { compiled_->forget_bound(this); }
 
 void BoundRun::run() {
   if (compiled_->bound() != this) {
+    compiled_->refuse_in_child();
     compiled_->apply_shapes(signature_, input_shapes_);
     if (compiled_->is_accelerated()) {  // asked here, where it costs the CPU's runs nothing
       run_on_accelerator();

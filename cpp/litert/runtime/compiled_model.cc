@@ -198,14 +198,16 @@ LiteRtCompiledModel CompiledModel::handle() const {
   if (handle_ == nullptr) {
     throw ClosedError("the model is closed");
   }
-  if (is_accelerated_ && process_ != ::getpid()) {
-    // It would wait for the threads of the device's library, which stayed behind, for ever.
+  return handle_.get();
+}
+
+void CompiledModel::refuse_in_child() const {
+  if (is_accelerated_ && is_of_parent()) {
     throw StatusError(
         kRuntimeFailure,
         "a model on an accelerator cannot be used in a forked child; open it after the "
         "fork, or start the process in another way (multiprocessing: 'spawn')");
   }
-  return handle_.get();
 }
 
 void CompiledModel::close() {

@@ -78,6 +78,9 @@ class CompiledModel {
   // To be called before waiting for the mutex. Throws StatusError where this thread has it: inside
   // a custom kernel of this model.
   void refuse_inside_kernel() const;
+  // Throws StatusError in a forked child whose parent has the model on an accelerator: it would
+  // wait for the threads of the device's library, which stayed behind, for ever.
+  void refuse_in_child() const;
   [[nodiscard]] const Model& model() const { return *model_; }
   // Whether this is a forked child, and the model its parent's.
   [[nodiscard]] bool is_of_parent() const { return process_ != ::getpid(); }
@@ -96,7 +99,7 @@ class CompiledModel {
 
   // The rest needs the mutex.
 
-  // Throws ClosedError after close(), StatusError in a forked child that has it on an accelerator.
+  // Throws ClosedError after close().
   [[nodiscard]] LiteRtCompiledModel handle() const;
   // Destroys the library's object; idempotent. In a forked child, which needs no mutex for it, the
   // object is left as it is.

@@ -15,6 +15,12 @@ from litert.options import CpuOptions
 
 _log = logging.getLogger("litert")
 
+# What is chosen must not take away what the model can do on the CPU.
+_OPEN_DIMENSIONS = (
+    "not measured: the model takes inputs of several shapes, and an accelerator is compiled for "
+    "the one that the file stores; ask for it by its name to run that one there"
+)
+
 
 def open_as_requested(
     source: str | bytes,
@@ -52,6 +58,8 @@ def _open_fastest(loader: Loader, request: AcceleratorRequest, cpu: CpuOptions) 
     here, missing = _available(loader, request.order)
     if not here:
         return Opened(None, None, None, missing)
+    if loader.has_open_dimensions:
+        return Opened(None, None, None, (_OPEN_DIMENSIONS, *missing))
     options = (cpu.threads, cpu.kernels, cpu.xnnpack_bits)
     verdict = loader.verdict_name("auto", request, options, here)
     known = read_verdict(verdict) or {}

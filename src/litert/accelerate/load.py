@@ -89,6 +89,19 @@ class Loader:
         """Whether the model is compiled for an NPU ahead of time."""
         return self._compiled_for is not None
 
+    @property
+    def has_open_dimensions(self) -> bool:
+        """Whether a signature takes arrays of several shapes; accelerators take one alone."""
+        with as_buffer(self._source) as data:
+            model = read_model(data)
+        called = {entry.subgraph for entry in model.signatures} or {0}
+        return any(
+            -1 in subgraph.tensors[tensor].dimensions
+            for index, subgraph in enumerate(model.subgraphs)
+            if index in called
+            for tensor in subgraph.inputs
+        )
+
     def devices_of(self, name: AcceleratorName) -> tuple[str, ...]:
         """Return the devices of an accelerator and their drivers' versions.
 

@@ -16,7 +16,7 @@ from typing import Literal
 
 from litert.ahead_of_time.npu_targets import VENDORS
 from litert.errors import OptionError
-from litert.options import CacheSetting, check_cache_setting, path_text
+from litert.options import CacheSetting, check_cache_setting, checked_path
 
 GpuPrecision = Literal["fp32", "fp16", "fp16_with_fp32_sums"]
 NpuDevice = Literal["npu", "cpu", "gpu"]
@@ -117,11 +117,7 @@ class NpuOptions:
                 f"vendor={self.vendor!r}"
             )
         if self.dispatch_dir is not None:
-            folder = path_text(self.dispatch_dir)
-            if not folder or "\0" in folder:
-                raise OptionError(f"dispatch_dir: expected a path, got {self.dispatch_dir!r}")
-            if any(_is_half(mark) for mark in folder):
-                raise OptionError(f"dispatch_dir: the path must be UTF-8, got {folder!r}")
+            checked_path("dispatch_dir", self.dispatch_dir)
 
     def __reduce__(self) -> tuple[object, ...]:
         # The properties' read-only view can neither be pickled nor copied.

@@ -60,9 +60,10 @@ class Target:
         """Return what the core is told, by argument of its ``CompileRequest``."""
         return {
             "accelerators": self.hardware,
-            "gpu_folder": self.gpu_folder,
-            "compiler_folder": self.compiler_folder,
-            "dispatch_folder": self.dispatch_folder,
+            # As bytes, a path may hold what is no text.
+            "gpu_folder": os.fsencode(self.gpu_folder),
+            "compiler_folder": os.fsencode(self.compiler_folder),
+            "dispatch_folder": os.fsencode(self.dispatch_folder),
             "accelerator_options": self.options,
         }
 
@@ -134,8 +135,7 @@ def npu_target(options: NpuOptions, compiled_for: CompiledFor | None) -> Target:
     compiler, dispatch = openvino_folders(library)
     if options.dispatch_dir is not None:
         dispatch = _dispatch_folder(vendor, options.dispatch_dir)
-    if options.dispatch_dir is not None:
-        _check_dispatch_libraries(Path(options.dispatch_dir))
+        _check_dispatch_libraries(dispatch)
     return Target(
         name="npu",
         kernels="OpenVINO",
@@ -183,7 +183,8 @@ def _other_vendor(vendor: Vendor, options: NpuOptions, is_compiled: bool) -> Tar
 
 
 def _dispatch_folder(vendor: Vendor, given: str | os.PathLike[str]) -> Path:
-    folder = Path(given)
+    # Of a library without a folder in its name, the loader looks everywhere but in this one.
+    folder = Path(os.path.abspath(given))
     if not any(folder.glob("libLiteRtDispatch*.so")):
         raise AcceleratorError(
             f"accelerator 'npu': {str(folder)!r} holds no libLiteRtDispatch*.so, {vendor.name}'s "

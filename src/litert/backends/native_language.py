@@ -147,7 +147,7 @@ class NativeLanguageModel:
                 () if embedder is None else embedder.signatures,
                 options.threads,
                 options.kernels == "xnnpack",
-                cache_folder,
+                os.fsencode(cache_folder),
                 context_length or file.context_length(layout.cache_length),
             )
         except ExecutionError as err:

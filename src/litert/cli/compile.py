@@ -110,12 +110,18 @@ def format_report(report: CompilationReport) -> Iterator[str]:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C raise, so that the unfinished file is removed."""
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Let Ctrl-C and ``kill`` raise, so that the compiler ends and its files are removed."""
+    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: _terminate}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _terminate(number: int, _: object) -> None:
+    raise SystemExit(128 + number)  # as a shell tells it
 
 
 def _show_log(log: Sequence[str], is_wanted: bool) -> None:
