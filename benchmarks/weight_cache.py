@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CHANNELS = 512
 LAYERS = 10
 
-# Loads, runs once, tells, and stays until its input ends.
+# Tells when it is ready, loads, runs once, tells, and then its memory until its input ends.
 CHILD = """
 import json, sys, time
 import numpy as np
@@ -35,7 +35,7 @@ def memory():
     found = {}
     for line in open("/proc/self/smaps_rollup"):
         name, _, value = line.partition(":")
-        if name in ("Anonymous", "Pss", "Private_Clean", "Private_Dirty"):
+        if name in ("Anonymous", "Pss"):
             found[name] = int(value.split()[0]) * 1024
     return found
 
@@ -44,6 +44,8 @@ load_library()
 import litert.backends.native
 with litert.Model(sys.argv[3]) as small:  # what only the first load of a process does
     pass
+print("ready", flush=True)
+sys.stdin.readline()
 before = memory()
 start = time.perf_counter()
 with open(path, "rb") as file:
@@ -60,10 +62,9 @@ print(json.dumps({
     "mapping_ms": 1000 * (mapped - start), "load_ms": 1000 * (loaded - mapped),
     "first_run_ms": 1000 * (done - loaded),
     "anonymous": after["Anonymous"] - before["Anonymous"], "pss": after["Pss"] - before["Pss"],
-    "private": after["Private_Clean"] + after["Private_Dirty"]
-        - before["Private_Clean"] - before["Private_Dirty"],
 }), flush=True)
-sys.stdin.read()
+for _ in sys.stdin:
+    print(json.dumps(memory()), flush=True)
 """
 
 
@@ -91,14 +92,21 @@ def write_model(path: Path) -> None:
 
 def start(model: Path, folder: str) -> subprocess.Popen[str]:
     small = ROOT / "tests" / "data" / "mlp.tflite"
-    return subprocess.Popen(
+    child = subprocess.Popen(
         [sys.executable, "-c", CHILD, str(model), folder, str(small)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
+    assert child.stdout is not None
+    child.stdout.readline()
+    return child
 
 
 def told(child: subprocess.Popen[str]) -> dict[str, float]:
+    """Let a child load the model, or tell its memory again; returns what it has measured."""
+    assert child.stdin is not None
     assert child.stdout is not None
+    child.stdin.write("\n")
+    child.stdin.flush()
     line = child.stdout.readline()
     if not line:
         raise SystemExit("a process that loads the model has failed; see above")
@@ -137,18 +145,27 @@ def main() -> None:
             shutil.rmtree(building, ignore_errors=True)
             kinds["building"].append(measure(model, str(building)))
             kinds["warm"].append(measure(model, str(warm)))
-        first = start(model, str(warm))
-        told(first)
-        second = start(model, str(warm))
-        further = told(second)
-        finish(second)
-        finish(first)
         size = os.path.getsize(model)
-        report(kinds, further, size, args.rounds)
+        report(kinds, measure_further(model, str(warm)), size, args.rounds)
+
+
+def measure_further(model: Path, folder: str) -> float:
+    """Return what a second process adds to the memory of both, in bytes.
+
+    Of both, since the pages that they share count half in each.
+    """
+    first, second = start(model, folder), start(model, folder)
+    told(first)
+    alone = told(first)["Pss"]
+    own = told(second)["pss"]
+    growth = own + told(first)["Pss"] - alone
+    finish(second)
+    finish(first)
+    return growth
 
 
 def report(
-    kinds: dict[str, list[dict[str, float]]], further: dict[str, float], size: int, rounds: int
+    kinds: dict[str, list[dict[str, float]]], further: float, size: int, rounds: int
 ) -> None:
     print(
         f"model of {size / 1e6:.0f} MB, one thread, medians (quartile range) of {rounds} processes"
@@ -164,10 +181,9 @@ def report(
     }
     over = middle["warm"]["load_ms"] - middle["warm"]["mapping_ms"]
     share = middle["warm"]["anonymous"] / middle["no cache"]["anonymous"]
-    private = further["private"] / size
     print(f"warm load over a mapping of the file: {over:.2f} ms (bar 5)")
     print(f"warm / no cache, anonymous memory: {share:.3f} (bar 0.2)")
-    print(f"a further process, its own memory over the weights: {private:.3f} (bar 0.05)")
+    print(f"a further process, memory (Pss) over the weights: {further / size:.3f} (bar 0.05)")
 
 
 def spread(values: list[float]) -> str:

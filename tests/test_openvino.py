@@ -200,6 +200,31 @@ def test_auto_measures_it_and_remembers(
     assert any(reason.startswith("measured, a run: cpu ") for reason in reasons[0])
 
 
+INT8 = """
+    import sys, litert
+    try:
+        litert.Model(sys.argv[1], accelerator="npu", npu=litert.NpuOptions(device="cpu")).close()
+        print("taken")
+    except litert.AcceleratorError as err:
+        print(err)
+    """
+
+
+def test_int8_model_is_refused_where_the_instructions_make_it_wrong(
+    openvino_cpu: litert.NpuOptions,
+    shared_model: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Also after a process with other instructions has found the model to be right.
+    path = shared_model("mobilenet/mobilenet_v2_1.0_224_int8.tflite")
+    monkeypatch.setenv("LITERT_CACHE_DIR", str(tmp_path))
+    assert in_new_process(INT8, path).stdout == "taken\n"
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+    said = in_new_process(INT8, path).stdout
+    assert said.startswith("accelerator 'npu': output 'probs' differs from the CPU's: by up to ")
+
+
 # Models that it takes in part, or not
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import litert
 from litert.errors import FileFormatError
 from litert.unrunnable import CompiledFor, compiled_for, explain_unrunnable
 
@@ -101,6 +102,27 @@ def test_model_for_an_intel_npu_is_told_how_to_run() -> None:
 def test_stamp_is_read_by_the_vendors_usual_name(manufacturer: str, vendor: str) -> None:
     data = custom_model("DISPATCH_OP", metadata={"LiteRtStamp": stamp(manufacturer, "X1")})
     assert compiled_for(data) == CompiledFor(vendor, "X1")
+
+
+@pytest.mark.parametrize("vendor", ["Qualcomm", "MediaTek", "Google Tensor", "Samsung"])
+@pytest.mark.parametrize(
+    ("accelerator", "error", "message"),
+    [
+        ("cpu", litert.UnsupportedModelError, "ahead of time for {} and cannot run on the CPU; "),
+        (("gpu", "cpu"), litert.UnsupportedModelError, "ahead of time for {} and cannot run on"),
+        (("npu", "cpu"), litert.UnsupportedModelError, "ahead of time for {} and cannot run on"),
+        ("gpu", litert.AcceleratorError, "'gpu': the model is compiled for {}$"),
+        ("npu", litert.AcceleratorError, "'npu': the model is compiled for {}, not for one of In"),
+        ("auto", litert.AcceleratorError, "'npu': the model is compiled for {}, not for one of I"),
+    ],
+)
+def test_model_compiled_for_another_vendor_is_explained_at_load(
+    software_gpu: Path, vendor: str, accelerator: Any, error: type[Exception], message: str
+) -> None:
+    data = custom_model("DISPATCH_OP", metadata={"LiteRtStamp": stamp(vendor, "X1")})
+    expected = message.format(rf"a {vendor} NPU \(chip X1\)")
+    with pytest.raises(error, match=expected):
+        litert.Model(data, accelerator=accelerator)
 
 
 def test_plain_model_is_compiled_for_nothing() -> None:
