@@ -9,6 +9,8 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
+from litert.ahead_of_time.compiler_failure import count_operators
+
 # Of the GPU's delegate; it says nothing where it takes all.
 _UNSUPPORTED = "Following operations are not supported by GPU delegate:"
 _SHARE = re.compile(
@@ -17,10 +19,6 @@ _SHARE = re.compile(
 _OPERATOR = re.compile(r"^([A-Z][A-Z0-9_]*): ([^.\n]*(?:\.\d[^.\n]*)*)\.?", re.MULTILINE)
 _GPU_USED = "Initializing WebGPU-based API from"  # the graph, or the program cache
 _ADAPTER = re.compile(r"Selected adapter: ([^,\n]+)")
-# Of the compiler plugin of an NPU, one line a subgraph.
-_PARTITIONED = re.compile(
-    r"selected (\d+) ops, from a total of (\d+) ops\. resulted in (\d+) partitions"
-)
 _PLUGIN_APPLIED = re.compile(r"[1-9]\d* compiler plugins were applied successfully")
 
 # A compiler plugin that does not load is no error to the library.
@@ -87,9 +85,7 @@ def read_npu_log(log: str) -> Taken:
     """Read the log of a compilation for NPU and CPU."""
     if _PLUGIN_APPLIED.search(log) is None:
         return Taken(0, None, 0)
-    counts = [tuple(map(int, found)) for found in _PARTITIONED.findall(log)]
-    taken, total, partitions = (sum(count[place] for count in counts) for place in range(3))
-    return Taken(taken, total, partitions)
+    return Taken(*count_operators(log.splitlines()))
 
 
 def failures(lines: tuple[str, ...] | list[str]) -> list[str]:

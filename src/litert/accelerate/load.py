@@ -26,7 +26,7 @@ from litert.errors import (
     UnsupportedModelError,
 )
 from litert.file_format import check_source
-from litert.model_file import as_buffer, read_model
+from litert.model_file import OperatorEntry, as_buffer, read_model
 from litert.options import CpuOptions
 from litert.unrunnable import NPU_OPERATORS, compiled_for, explain_unrunnable
 
@@ -65,7 +65,8 @@ class Loader:
         check_source(source)
         self._content_hash = content_hash_of(source)
         with as_buffer(source) as data:
-            self._compiled_for = compiled_for(data)
+            self._model = read_model(data)
+            self._compiled_for = compiled_for(data, self._model)
 
     def open_on(self, name: AcceleratorName) -> Opened:
         """Open the model on an accelerator, whose results were compared with the CPU's.
@@ -92,12 +93,10 @@ class Loader:
     @property
     def has_open_dimensions(self) -> bool:
         """Whether a signature takes arrays of several shapes; accelerators take one alone."""
-        with as_buffer(self._source) as data:
-            model = read_model(data)
-        called = {entry.subgraph for entry in model.signatures} or {0}
+        called = {entry.subgraph for entry in self._model.signatures} or {0}
         return any(
             -1 in subgraph.tensors[tensor].dimensions
-            for index, subgraph in enumerate(model.subgraphs)
+            for index, subgraph in enumerate(self._model.subgraphs)
             if index in called
             for tensor in subgraph.inputs
         )
@@ -155,12 +154,7 @@ class Loader:
         The delegate of 2.1.6 to 2.3.0 follows a null pointer at each one that it takes, and fails
         beside those that it leaves: the library gives it their bodies, too.
         """
-        with as_buffer(self._source) as data:
-            return any(
-                operator.code.name == "STABLEHLO_COMPOSITE"
-                for subgraph in read_model(data).subgraphs
-                for operator in subgraph.operators
-            )
+        return any(operator.code.name == "STABLEHLO_COMPOSITE" for operator in self._operators())
 
     @contextmanager
     def _target(self, name: AcceleratorName) -> Iterator[Target]:
@@ -228,10 +222,7 @@ class Loader:
 
     def _taken(self, target: Target, model: NativeModel) -> Taken:
         if self._compiled_for is not None:
-            with as_buffer(self._source) as data:
-                operators = [
-                    operator for graph in read_model(data).subgraphs for operator in graph.operators
-                ]
+            operators = self._operators()
             plain = Counter(
                 operator.code.label
                 for operator in operators
@@ -270,8 +261,7 @@ class Loader:
         """Add the subgraphs of other signatures that the GPU took without a word."""
         if taken.num_operators is None or taken.num_total is None or not taken.num_partitions:
             return taken
-        with as_buffer(self._source) as data:
-            model = read_model(data)
+        model = self._model
         if len(model.subgraphs) == 1:
             return taken
         if len(model.subgraphs) != len({entry.subgraph for entry in model.signatures}):
@@ -279,9 +269,12 @@ class Loader:
             return (
                 replace(taken, num_operators=None, num_total=None) if taken.num_operators else taken
             )
-        total = sum(len(subgraph.operators) for subgraph in model.subgraphs)
+        total = len(self._operators())
         more = max(0, total - taken.num_total)
         return replace(taken, num_operators=taken.num_operators + more, num_total=total)
+
+    def _operators(self) -> list[OperatorEntry]:
+        return [operator for graph in self._model.subgraphs for operator in graph.operators]
 
     def _check(self, target: Target, model: NativeModel) -> None:
         """Compare with the CPU, which the library does not do: some answer Ok with garbage."""

@@ -9,8 +9,7 @@ from litert.ahead_of_time.compiler_tool import ToolRun, has_sdk_package, package
 from litert.ahead_of_time.npu_targets import Target, Vendor
 
 _PARTITIONED = re.compile(
-    r"Partitioned subgraph<\d+>, selected (\d+) ops, from a total of (\d+) ops\. "
-    r"resulted in (\d+) partitions"
+    r"selected (\d+) ops, from a total of (\d+) ops\. resulted in (\d+) partitions"
 )
 _PLUGIN_FAILURE = re.compile(r"Could not load shared library \S+: (.+?)\.?$")
 _OPENVINO = re.compile(r"libopenvino\.so\.(\d\d)(\d)(\d)")
