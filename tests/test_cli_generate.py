@@ -22,7 +22,7 @@ import litert
 from litert.cli.interrupt import on_interrupt
 from litert.cli.main import main
 from litert.cli.metrics_text import duration, rate
-from litert.cli.output import harmless
+from litert.printing import harmless
 from litert.samples import speller_model_path
 
 pytest.importorskip("tokenizers", reason="text needs the extra llm")

@@ -29,7 +29,6 @@ from litert.cli.compare import (
     settle_compare,
 )
 from litert.cli.inputs import read_inputs
-from litert.cli.output import aligned, printable, show, size
 from litert.cli.profile_options import (
     add_profile_arguments,
     asks_for_profile,
@@ -41,6 +40,7 @@ from litert.errors import LiteRTError, OptionError
 from litert.latency import Latency, Opened, interpreter_contender, own_contender, take_turns
 from litert.library import library_info
 from litert.model import Model
+from litert.printing import aligned, printable, show, size
 
 if TYPE_CHECKING:
     from litert.latency import Arrays

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypedDict, get_args
 
 from litert.accelerate.options import GpuOptions, GpuPrecision, NpuDevice, NpuOptions
 from litert.accelerate.request import AcceleratorChoice
-from litert.cli.output import printable
 from litert.errors import OptionError
 from litert.options import CpuOptions, Kernels
+from litert.printing import printable
 
 if TYPE_CHECKING:
     from litert.model import Model

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from litert.accelerate.machine import Accelerator, accelerators
-from litert.cli.output import printable, show
+from litert.printing import printable, show
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]

@@ -14,11 +14,11 @@ from litert.benchmark import add_arguments
 from litert.benchmark import run as run_other_model
 from litert.cli.compare import settle_compare
 from litert.cli.metrics_text import duration
-from litert.cli.output import aligned, count, printable, show, size
 from litert.cpu import cpu_model
 from litert.errors import LiteRTError, OptionError
 from litert.language.language_file import is_language_model
 from litert.library import library_info
+from litert.printing import aligned, count, printable, show, size
 
 if TYPE_CHECKING:
     from litert.language.benchmark import LanguageBenchmark, Spread

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from litert.cache import CachedFile, cache_folder, clear_cache, list_programs, list_weights
-from litert.cli.output import aligned, count, printable, show, size
 from litert.errors import OptionError
+from litert.printing import aligned, count, printable, show, size
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]

@@ -21,9 +21,9 @@ from litert.cli.language_options import (
     open_model,
 )
 from litert.cli.metrics_text import SEPARATOR, duration, rate
-from litert.cli.output import count, printable
 from litert.errors import LiteRTError
 from litert.language.model import default_num_threads
+from litert.printing import count, printable
 
 if TYPE_CHECKING:
     from litert.language.generation import Generation

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from litert.cli.output import harmless
 from litert.cli.word_wrap import WordWrap
+from litert.printing import harmless
 
 if TYPE_CHECKING:
     from rich.console import Console

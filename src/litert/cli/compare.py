@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from litert.cli.output import count, printable, show
 from litert.cli.profile_options import asks_for_profile
 from litert.cpu import cpu_model
 from litert.errors import OptionError
+from litert.printing import count, printable, show
 
 REFERENCE = "reference"
 DEFAULT_RUNS = 50

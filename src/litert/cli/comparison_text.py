@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from litert.agreement import Agreement
-from litert.cli.output import aligned, printable, size
 from litert.comparison import Variant
+from litert.printing import aligned, printable, size
 
 _MAX_COLUMNS = 80
 _MIN_NAME = 12

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from litert.ahead_of_time.compilation import CompilationReport, compile_model
 from litert.ahead_of_time.npu_targets import list_targets
-from litert.cli.output import count, harmless, printable, show, size
 from litert.cli.summary_text import INDENT
 from litert.errors import LiteRTError
+from litert.printing import count, harmless, printable, show, size
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]

@@ -16,8 +16,8 @@ from litert.cli.language_options import (
     open_model,
 )
 from litert.cli.metrics_text import metrics_line
-from litert.cli.output import harmless
 from litert.errors import OptionError
+from litert.printing import harmless
 
 if TYPE_CHECKING:
     from litert.language.generation import Generation

@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from litert.cli.output import aligned, printable, size
 from litert.cli.summary_text import INDENT, indented, signature_lines, weight_lines
 from litert.file_format import check_language_source
 from litert.inspection import ModelSummary, inspect_model
+from litert.printing import aligned, printable, size
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]

@@ -6,7 +6,6 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from litert.cli.output import aligned, count, printable, size
 from litert.cli.summary_text import INDENT, indented, signature_lines, weight_lines
 from litert.inspection import ModelSummary
 from litert.language.inspection import LanguageSummary
@@ -17,6 +16,7 @@ from litert.language.metadata import (
     StateBuffer,
     TokenUnion,
 )
+from litert.printing import aligned, count, printable, size
 
 # What fits into a terminal of 100 columns: a line, a template's start, a section's items.
 _WIDTH = 96

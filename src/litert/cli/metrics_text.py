@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from litert.cli.output import count
 from litert.language.generation import Generation
+from litert.printing import count
 
 SEPARATOR = " · "
 

@@ -6,8 +6,8 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from litert.cli.output import printable
 from litert.errors import OptionError
+from litert.printing import printable
 
 if TYPE_CHECKING:
     from litert.profiling.profile import Profile

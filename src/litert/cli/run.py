@@ -22,7 +22,6 @@ from litert.cli.accelerator_options import (
     placement_lines,
 )
 from litert.cli.inputs import Input, is_extension_dtype, read_inputs
-from litert.cli.output import aligned, printable, show
 from litert.cli.profile_options import (
     add_profile_arguments,
     asks_for_profile,
@@ -31,6 +30,7 @@ from litert.cli.profile_options import (
 )
 from litert.errors import OptionError
 from litert.model import Model
+from litert.printing import aligned, printable, show
 from litert.tensor_info import Signature, TensorInfo
 
 if TYPE_CHECKING:

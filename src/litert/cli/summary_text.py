@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from litert.cli.output import aligned, count, printable, size
 from litert.inspection import ModelSummary
+from litert.printing import aligned, count, printable, size
 from litert.tensor_info import Quantization, Signature, TensorInfo
 
 INDENT = "  "

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from litert.cli.output import count
 from litert.errors import MissingExtraError, OptionError
+from litert.printing import count
 from litert.profiling.table import place_of, shortened
 
 if TYPE_CHECKING:

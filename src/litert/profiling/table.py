@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from litert.cli.output import aligned, count, printable, size
+from litert.printing import aligned, count, printable, size
 
 if TYPE_CHECKING:
     from litert.profiling.profile import Profile
